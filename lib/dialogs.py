@@ -19,6 +19,9 @@ type Entry = dict[str, Any]
 SMALL_BODY = 65_536
 """Characters of a recording that is decoded within 0.1 ms: less than a change of thread takes."""
 
+LONGEST_URL = 8192
+"""Characters of a URL that stands as body."""
+
 _HASHES = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
 
 
@@ -99,6 +102,15 @@ def analysis_text(analysis: Entry) -> str:
     return text_at(analysis, "body")
 
 
+def external_body(entry: Entry) -> str | None:
+    """The URL that stands as body, as `links.diet` writes it; None for any other body."""
+    body = entry.get("body")
+    if entry.get("body_type") != "url" or not isinstance(body, str) or len(body) > LONGEST_URL:
+        return None
+    is_url = body.startswith(("http://", "https://")) and not any(map(str.isspace, body))
+    return body if is_url else None
+
+
 def media(dialog: Entry, seconds: float = 60.0) -> bytes:
     """The content of a dialog, from its body or its URL; blocks up to `seconds` for a fetch.
 
@@ -108,10 +120,21 @@ def media(dialog: Entry, seconds: float = 60.0) -> bytes:
         MediaError: if the body cannot be decoded or a hash does not match.
         lib.fetching.FetchError: if the URL cannot be fetched.
     """
-    body = dialog.get("body")
-    content = _decoded(body, dialog.get("encoding")) if body else fetch_media(dialog, seconds)
+    body, moved = dialog.get("body"), external_body(dialog)
+    if moved is not None:
+        content = _as_moved(fetch(moved, seconds=seconds).content, dialog.get("encoding"))
+    else:
+        content = _decoded(body, dialog.get("encoding")) if body else fetch_media(dialog, seconds)
     _check(content, dialog)
     return content
+
+
+def _as_moved(content: bytes, encoding: object) -> bytes:
+    """A fetched body: the text that stood in the vCon, or the recording itself."""
+    try:
+        return _decoded(content.decode("ascii"), encoding)
+    except (UnicodeDecodeError, MediaError):
+        return content
 
 
 def fetch_media(dialog: Entry, seconds: float) -> bytes:
@@ -139,6 +162,8 @@ def duration_of(dialog: Entry) -> float | None:
 def is_at_hand(dialog: Entry) -> bool:
     """Whether the recording is in the vCon, and small: reading it needs no thread of its own."""
     body = dialog.get("body")
+    if external_body(dialog) is not None:
+        return False
     return isinstance(body, str) and 0 < len(body) <= SMALL_BODY
 
 

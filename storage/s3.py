@@ -19,60 +19,32 @@ retries (mode `standard`).
 """
 
 import logging
-import os
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any
 
-import boto3
 import orjson
-from botocore.config import Config
 from botocore.exceptions import ClientError
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from lib.options import PluginOptions
+from lib.s3_client import S3Options, client, close
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_fields import created_at, day_folder, required_uuid
 from lib.vcon_redis import VconRedis
-from lib.web import http_client
+
+__all__ = ["Options", "close", "delete", "get", "only_through_lib", "save"]
 
 only_through_lib = True
 
 log = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT = 10
-"""Seconds to wait for a connection."""
-AMAZON = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
-"""The domains of Amazon's own servers."""
 
-type Checksums = Literal["when_required", "when_supported"]
-
-
-class Options(PluginOptions):
+class Options(S3Options):
     """Options of the storage."""
 
-    aws_access_key_id: SecretStr = Field(SecretStr(""), description="the access key id")
-    aws_secret_access_key: SecretStr = Field(SecretStr(""), description="the secret access key")
     aws_bucket: str = Field(min_length=1, description="an existing bucket")
-    aws_region: str = Field("", description="the bucket's region")
-    endpoint_url: str = Field("", description="the server's URL, if it is not Amazon's")
     s3_path: str = Field("", description="the prefix of all keys in the bucket")
-    timeout: float = Field(60, gt=0, description="+ seconds without data from the server")
-    checksums: Checksums | None = Field(
-        None,
-        description="+ whether requests and answers have checksums: `when_supported`, the default "
-        "for Amazon, or `when_required`, the default for other servers, many of which refuse "
-        "checksums",
-    )
-    connections: int | None = Field(
-        None,
-        ge=1,
-        description="+ the connections of one process that are kept open; by default one for each "
-        "vCon that a worker runs at once, at least 10",
-    )
 
     def key(self, name: str) -> str:
         """The key of an object under `s3_path`."""
@@ -83,9 +55,6 @@ class Options(PluginOptions):
 _GZIP = b"\x1f\x8b"
 
 type Given = Mapping[str, Any] | Options | None
-
-_lock = threading.Lock()
-_clients: dict[tuple[int, Options], Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +110,6 @@ def delete(vcon_uuid: str, opts: Given = None) -> bool:
     return True
 
 
-def close() -> None:
-    """Close the clients of this process; the next call makes new ones."""
-    with _lock:
-        for client in _clients.values():
-            client.close()
-        _clients.clear()
-
-
 def _day(document: dict[str, Any]) -> str:
     """The day of `created_at` in the time zone of its own text, as in vcon-server."""
     try:
@@ -197,12 +158,12 @@ def _put(
     options: Options, name: str, body: bytes, kind: str, metadata: Mapping[str, str] | None = None
 ) -> None:
     where = {"Bucket": options.aws_bucket, "Key": options.key(name)}
-    _client(options).put_object(**where, Body=body, ContentType=kind, Metadata=metadata or {})
+    client(options).put_object(**where, Body=body, ContentType=kind, Metadata=metadata or {})
 
 
 def _delete(options: Options, names: Iterable[str]) -> None:
     for name in names:
-        _client(options).delete_object(Bucket=options.aws_bucket, Key=options.key(name))
+        client(options).delete_object(Bucket=options.aws_bucket, Key=options.key(name))
 
 
 def _content(options: Options, name: str) -> bytes | None:
@@ -222,7 +183,7 @@ def _get(options: Options, name: str) -> dict[str, Any] | None:
     """
     key = options.key(name)
     try:
-        answer: dict[str, Any] = _client(options).get_object(Bucket=options.aws_bucket, Key=key)
+        answer: dict[str, Any] = client(options).get_object(Bucket=options.aws_bucket, Key=key)
     except ClientError as error:
         if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
             return None
@@ -233,45 +194,3 @@ def _get(options: Options, name: str) -> dict[str, Any] | None:
             ) from error
         raise
     return answer
-
-
-def _client(options: Options) -> Any:
-    """The process's client for these options, made at the first call."""
-    key = (os.getpid(), options)
-    with _lock:
-        if key not in _clients:
-            _clients[key] = _made(options)
-        return _clients[key]
-
-
-def _made(options: Options) -> Any:
-    """A client; without the option `checksums`, it sends them to Amazon's servers only."""
-    if options.checksums is not None or options.endpoint_url:
-        return _new_client(options, options.checksums or "when_required")
-    client = _new_client(options, None)
-    if (urlsplit(client.meta.endpoint_url).hostname or "").endswith(AMAZON):
-        return client
-    client.close()  # AWS_ENDPOINT_URL or a profile names another server
-    return _new_client(options, "when_required")
-
-
-def _new_client(options: Options, checksums: Checksums | None) -> Any:
-    given = {
-        "aws_access_key_id": options.aws_access_key_id.get_secret_value(),
-        "aws_secret_access_key": options.aws_secret_access_key.get_secret_value(),
-        "region_name": options.aws_region,
-        "endpoint_url": options.endpoint_url,
-    }
-    names = ("request_checksum_calculation", "response_checksum_validation")
-    config = Config(
-        connect_timeout=CONNECT_TIMEOUT,
-        read_timeout=options.timeout,
-        max_pool_connections=options.connections or http_client.connections(),
-        retries={"mode": "standard"},
-        **(dict.fromkeys(names, checksums) if checksums else {}),
-    )
-    # A new session, since the default session is not thread-safe.
-    session = boto3.session.Session()
-    return session.client(
-        "s3", config=config, **{name: value for name, value in given.items() if value}
-    )

@@ -13,7 +13,6 @@ from pipeline.plugins.requirement import inexact, read
 AREA = "plugins"
 NOT_BUILT_IN = {
     "links.datatrails",
-    "links.diet",
     "links.post_analysis_to_slack",
     "storage.chatgpt_files",
     "storage.spaceandtime",
@@ -47,6 +46,11 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
         "other than true or false is an error, there it is a false; no temperature is sent unless "
         "one is given, there 0.2",
         "options: temperature: 0.2",
+    ),
+    "links.diet": (
+        "a body stays if its upload fails, and a second run uploads nothing; there it is lost. "
+        "mediatype and mimetype of attachments count, too",
+        "",
     ),
     "links.expire_vcon": (
         "the time begins when the run has ended and nothing needs the vCon, not at the link",

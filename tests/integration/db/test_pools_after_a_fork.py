@@ -26,7 +26,7 @@ S3 = """
 from storage import s3
 
 options = s3.Options(aws_bucket="b", aws_region="us-east-1")
-kept_by_both(lambda: s3._client(options))
+kept_by_both(lambda: s3.client(options))
 """
 MILVUS = """
 import sys

@@ -22,7 +22,7 @@ from tests.plugins.scene import TAGGED, Later, canonical, connected, sample_name
 
 boto3 = Later("boto3")
 botocore = Later("botocore.exceptions")
-s3 = Later("storage.s3")
+s3, s3_client = Later("storage.s3"), Later("lib.s3_client")
 VCON = canonical(TAGGED) | {"created_at": "2025-02-28T23:30:00-05:00"}
 UUID = VCON["uuid"]
 KEY = f"2025/02/28/{UUID}.vcon"
@@ -117,7 +117,7 @@ async def test_a_save_that_ends_half_way_leaves_nothing_behind(
     """Whichever of its requests is the last, the vCon can be read; a later save or delete finds
     all there is.
     """
-    events, sent = s3._client(s3.Options.of(options)).meta.events, []
+    events, sent = s3.client(s3.Options.of(options)).meta.events, []
 
     def stop(**_: Any) -> None:
         sent.append(step)
@@ -191,7 +191,9 @@ def test_the_server_that_the_environment_names_counts(
     """`AWS_ENDPOINT_URL` is another server, too; Amazon's own gets what botocore does."""
     if url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-    client = s3._made(s3.Options.of({**SECRETS, "aws_bucket": BUCKET, "aws_region": "us-east-1"}))
+    client = s3_client.made(
+        s3.Options.of({**SECRETS, "aws_bucket": BUCKET, "aws_region": "us-east-1"})
+    )
     assert client.meta.config.request_checksum_calculation == checked
     client.close()
 
@@ -268,7 +270,7 @@ async def test_one_client_serves_all_threads(options: dict[str, Any]) -> None:
     """One client per set of options, also for concurrent calls."""
     s3.close()
     await asyncio.gather(*(save(options) for _ in range(8)))
-    assert len(s3._clients) == 1
+    assert len(s3_client._clients) == 1
 
 
 @pytest.mark.parametrize(("given", "at_once", "kept"), [(None, 4, 10), (None, 64, 64), (3, 64, 3)])
@@ -279,7 +281,7 @@ def test_connections_are_kept_for_all_vcons_at_once(
     monkeypatch.setattr(http_client, "_at_once", http_client._at_once)
     http_client.fit(at_once)
     options = {**SECRETS, "aws_bucket": BUCKET, "aws_region": "us-east-1", "connections": given}
-    client = s3._made(s3.Options.of(options))
+    client = s3_client.made(s3.Options.of(options))
     assert client.meta.config.max_pool_connections == kept
     client.close()
 

@@ -25,6 +25,9 @@ KNOWN = {
     "links.delay": "seconds",
     "links.detect_engagement": "prompt analysis_type model sampling_rate temperature source "
     f"only_if {CREDENTIALS}",
+    "links.diet": "remove_dialog_body post_media_to_url remove_analysis remove_attachment_types "
+    "remove_system_prompts s3_bucket s3_path aws_access_key_id aws_secret_access_key aws_region "
+    "presigned_url_expiration",
     "links.expire_vcon": "seconds",
     "links.groq_whisper": "minimum_duration API_KEY Content-Type",
     "links.hugging_face_whisper": "minimum_duration API_URL API_KEY Content-Type",

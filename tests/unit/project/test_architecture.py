@@ -36,7 +36,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     "imageio_ffmpeg": r"lib/recordings/audio\.py",
     "cbor2": r"lib/scitt/(cose|service)\.py",
     "cryptography": r"lib/scitt/\w+\.py|links/scitt/create_hashed_signed_statement\.py",
-    "boto3": r"storage/s3\.py|pipeline/media/s3_store\.py",
+    "boto3": r"lib/s3_client\.py|pipeline/media/s3_store\.py",
     "pymongo": r"storage/mongo\.py|flowlang/(mongo_client\.py|connections/mongodb/.*)",
     "elasticsearch": r"storage/elasticsearch/__init__\.py",
     "asyncssh": r"storage/sftp/\w+\.py",
