@@ -5,9 +5,10 @@ class; docs/writing-links.md says what follows from each. `key()` may be called 
 and tracers, sync or async.
 """
 
-from pipeline.runs.effect_keys import key_of_step
+from pipeline.runs.effects.keys import key_of_step
+from pipeline.runs.marks import OutcomeUnknownError
 
-__all__ = ["key"]
+__all__ = ["OutcomeUnknownError", "key"]
 
 
 def key(*parts: object) -> str:

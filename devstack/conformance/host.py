@@ -27,7 +27,7 @@ from pipeline.plugins.loader import Loaded, LoadedLink, LoadedStorage, LoadedTra
 from pipeline.redis_client import client, keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.calls import PluginCalls
-from pipeline.runs.effect_keys import DIGITS, version
+from pipeline.runs.effects.keys import DIGITS, version
 
 type Document = dict[str, Any]
 

@@ -135,6 +135,7 @@ def _chain(name: str, entry: Section, registry: Registry, on_broken: OnBroken) -
         extensions=_extensions(entry),
         weight=entry.value("weight", WEIGHT, 1),
         on_broken=entry.value("on_broken", ON_BROKEN, on_broken),
+        repeat_uncertain=entry.value("repeat_uncertain", SWITCH, default=False) or None,
     )
     _check_loop(chain, entry)
     entry.note_unread()

@@ -20,7 +20,7 @@ from schemas.ingress_key import ConfiguredKey
 # matches. So the hash is slow (scrypt): each try costs tens of milliseconds and 16 MiB.
 
 _SALT = b"patchcord configuration"
-_LATER = ("destination",)
+_LATER = ("destination", "repeat_uncertain")
 """Fields that are newer than the hash: left out while unset, so that the hash stays as it was."""
 
 
@@ -182,6 +182,8 @@ class Chain:
     """Whether it accepts signed and encrypted vCons, which the pipeline does not open."""
     extensions: tuple[str, ...] = ()
     """The vCon extensions that its links support, besides `pipeline.vcon.envelope.KNOWN`."""
+    repeat_uncertain: bool | None = None
+    """True: a step with the effect "once" is repeated like others if its outcome is unknown."""
     weight: int = field(default=1, compare=False)
     """Its share of a worker's slots while other chains have vCons, too; affects no run."""
     on_broken: OnBroken = field(default="refuse", compare=False)

@@ -13,6 +13,7 @@ import orjson
 from core.errors import UnavailableError
 from pipeline.custody.carrying_out import CarryingOut
 from pipeline.custody.keeper import Keeper, NoKeeper
+from pipeline.custody.kept_run import with_document_of
 from pipeline.custody.places import Places
 from pipeline.custody.rows import is_kept_as, place_of, row_in_redis
 from pipeline.redis_client.client import RedisConnection
@@ -75,8 +76,7 @@ class ReplayRows:
         vcon_uuid, run = replay.vcon_uuid, orjson.loads(replay.checkpoint)
         if not is_kept_as(vcon_uuid):
             return ""
-        if run["vcon_out"] != vcon_uuid:  # custody has only the vCon that is queued
-            run |= {"vcon_out": vcon_uuid, "steps": []}
+        run = with_document_of(run, vcon_uuid)  # custody has only the vCon that is queued
         letters = [name for _, name in replay.places]
         run["replays"] = {"letters": letters, "list_name": replay.list_name}
         places = [place_of(replay.list_name, replay.run_id)]

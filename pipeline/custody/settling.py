@@ -79,9 +79,13 @@ class Settling:
             CUSTODY_FALLBACKS.inc()
         return ref or ""
 
-    async def note(self, checkpoint: Checkpoint) -> None:
-        """Note where a run continues, if Postgres answers."""
-        await self._unless_away(self.keeper.checkpoint, checkpoint)
+    async def note(self, checkpoint: Checkpoint) -> bool:
+        """Note where a run continues, if Postgres answers; False if it does not."""
+        return await self._unless_away(self._noted, checkpoint) or False
+
+    async def _noted(self, checkpoint: Checkpoint) -> bool:
+        await self.keeper.checkpoint(checkpoint)
+        return True
 
     async def _unless_away[T, R](self, commit: Callable[[T], Awaitable[R]], item: T) -> R | None:
         if time.monotonic() < self._away_until:

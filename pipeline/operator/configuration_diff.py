@@ -25,7 +25,14 @@ MOST_DETAILS = 50
 LONGEST_VALUE = 200
 """Characters of a value that is shown."""
 _LISTED = ("storages", "tracers", "ingress_lists", "egress_lists", "extensions")
-_SETTINGS = ("enabled", "timeout", "max_attempts", "retry_backoff", "allow_envelopes")
+_SETTINGS = (
+    "enabled",
+    "timeout",
+    "max_attempts",
+    "retry_backoff",
+    "allow_envelopes",
+    "repeat_uncertain",
+)
 
 type Document = Mapping[str, Any]
 

@@ -78,10 +78,11 @@ class Placing:
 
 def _resumed(run: Mapping[str, Any]) -> dict[str, Any]:
     """The run as it goes on, marked as recovered."""
-    used = 0 if run.get("status") == "queued" else int(run.get("attempts") or 0)
+    attempts = int(run.get("attempts") or 0) % keys.MARKED
+    used = 0 if run.get("status") == "queued" else attempts
     return {
-        "attempts": f"{used}\n{run['run_id']}",
-        "journal": _json({**run, "recovered": True}),
+        "attempts": f"{used + keys.MARKED if run.get('begun') else used}\n{run['run_id']}",
+        "journal": _json({**run, "attempts": attempts, "recovered": True}),
     }
 
 

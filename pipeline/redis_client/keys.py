@@ -183,6 +183,15 @@ def attempts(list_name: str) -> str:
     return f"pc:attempts:{list_name}"
 
 
+MARKED = 1_000_000_000
+"""What a step that has begun and must not be repeated adds to its attempts (`parts/marked.lua`)."""
+
+
+def attempts_made(count: str) -> int:
+    """The attempts in a line of `attempts`; 0 if it has none."""
+    return int(count) % MARKED if count.isdigit() else 0
+
+
 def suspects(ingress_list: str) -> str:
     """The elements of a list that a suspect worker has to run."""
     return f"pc:suspects:{ingress_list}"

@@ -32,6 +32,7 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import Failures, counted
 from pipeline.runs import call_scope
 from pipeline.runs.call_scope import MovingLimit
+from pipeline.runs.marks import UncertainStepError
 from pipeline.runs.plugin_tasks import Leftovers, contain_tasks
 from pipeline.runs.run_state import FirstTry, PluginCall, current_call, current_step
 
@@ -266,7 +267,7 @@ class PluginCalls:
             with counted() as failures:
                 try:
                     return await attempt()
-                except ConflictError:  # this worker no longer holds the run
+                except (ConflictError, UncertainStepError):  # not to be repeated
                     raise
                 except Exception:
                     if await self._waited_for_redis(failures):

@@ -9,12 +9,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from core.errors import ConflictError, PluginFailedError, UnavailableError
 from pipeline.media import media
 from pipeline.media.stores import MediaAwayError
 from pipeline.redis_client import keys, own_keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
+from pipeline.runs.marks import Mark, began
+from pipeline.runs.parking import Parked
 from pipeline.runs.queues import CANCELLED, NOT_HELD, Queues
 from pipeline.runs.run_state import RunState
 from pipeline.runs.vcon_store import VconStore
@@ -23,6 +26,9 @@ log = logging.getLogger(__name__)
 
 SLOW_STEP = 1.0
 """Seconds from which on a step is written at once; quicker ones are part of a later write."""
+CUSTODY_AWAY = "waits for custody in Postgres, which does not answer"
+CUSTODY_PAUSE = 5.0
+"""Seconds until a step with a mark is tried again while Postgres is away."""
 LEASE_POLL = 0.2
 """Seconds between two checks for a valid lease."""
 
@@ -31,17 +37,63 @@ class Lost(ConflictError):  # noqa: N818 -- control flow, not an error
     """This worker no longer holds the run; another worker may have taken it over."""
 
 
+class StepCustody(Protocol):
+    """What custody is told of steps with marks."""
+
+    async def begun(self, live: RunState) -> bool:
+        """Commit the marks of a run; False if Postgres is away."""
+        ...
+
+    async def paused(self, live: RunState) -> None:
+        """Note from where the run goes on, if Postgres answers."""
+        ...
+
+
 class Checkpoints:
     """Writes the checkpoints of one worker's runs."""
 
-    def __init__(self, connection: RedisConnection, queues: Queues) -> None:
-        """Every write waits while Redis is unavailable or one of the service's keys unusable."""
+    def __init__(
+        self, connection: RedisConnection, queues: Queues, custody: StepCustody | None = None
+    ) -> None:
+        """Every write waits while Redis is unavailable or one of the service's keys unusable.
+
+        `custody` is told of steps with marks (`marks.py`) before Redis is.
+        """
         self._connection = connection
         self._queues = queues
+        self._custody = custody
         self._media = media.installed(connection)
 
-    async def write(self, live: RunState) -> None:
+    async def begin(self, live: RunState, mark: Mark) -> None:
+        """Write the mark of a step that begins now.
+
+        Raises:
+            Parked: custody does not answer; nothing is written.
+            Lost: this worker no longer holds the run; nothing is written.
+        """
+        live.marks = (mark,)
+        if self._custody is not None and not await self._custody.begun(live):
+            live.marks = ()
+            raise Parked(CUSTODY_AWAY, CUSTODY_PAUSE)
+        await self.write(live, began(mark))
+        live.keep()
+
+    async def end(self, live: RunState) -> None:
+        """Write the result of a step with a mark, and remove the mark.
+
+        Raises:
+            Lost: this worker no longer holds the run; nothing is written.
+        """
+        live.marks = ()
+        await self.write(live, "")
+        live.keep()
+        if self._custody is not None:
+            await self._custody.paused(live)
+
+    async def write(self, live: RunState, told: str | None = None) -> None:
         """Write the checkpoint, and the vCon if Redis does not have it; notes a cancellation.
+
+        `told`: what a version that ignores marks tells of a step that begins; "" at its end.
 
         Raises:
             Lost: this worker no longer holds the run; nothing is written.
@@ -53,7 +105,7 @@ class Checkpoints:
             record = live.record()
             if written := record.document:
                 begun = live.memory.begin_write()
-            return await self._queues.checkpoint(live.worker, live.claim, record)
+            return await self._queues.checkpoint(live.worker, live.claim, record, told)
 
         reply = await own_keys.insist(self._connection, attempt)
         if reply == NOT_HELD:

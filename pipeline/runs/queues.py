@@ -276,15 +276,18 @@ class Queues:
         document = record.document, record.base
         return bool(await written(self._connection, "settle", before, document, rest))
 
-    async def checkpoint(self, worker: str, claim: Claim, record: Record) -> int:
+    async def checkpoint(
+        self, worker: str, claim: Claim, record: Record, told: str | None = None
+    ) -> int:
         """Write a checkpoint; returns `NOT_HELD`, `WRITTEN`, or `CANCELLED`.
 
-        `CANCELLED`: written, and a cancellation of the run is requested.
+        `CANCELLED`: written, and a cancellation of the run is requested. `told`: see `journal.lua`.
         """
         number = time.monotonic_ns()  # before a large document is staged, which takes time
         before = worker, claim.vcon_uuid, claim.token, record.journal, record.vcon_uuid
         document = record.document, record.base
-        return int(await written(self._connection, "journal", before, document, (0, number)))
+        after = (0, number) if told is None else (0, number, told)
+        return int(await written(self._connection, "journal", before, document, after))
 
     async def cancel(self, run_id: str, now: str) -> str:
         """Cancel a run; returns its status before, "" if unknown. `now` is ISO 8601."""

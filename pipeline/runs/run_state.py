@@ -8,26 +8,22 @@ checkpoint calls done are in the document, and steps that are lost with a proces
 """
 
 import asyncio
-import logging
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from weakref import WeakSet
 
-import orjson
-
-from core.observability.storable_text import described, storable_json
+from core.observability.storable_text import storable_json
 from pipeline.config.parser import Chain
 from pipeline.media.media import RunBodies
 from pipeline.plugins.loader import Plugins
+from pipeline.runs.marks import LOST, Mark, uncertain
 from pipeline.runs.parking import Parked
 from pipeline.runs.plan import Progress
 from pipeline.runs.queues import Claim, Record
 from schemas.run import RunStatus, StepKind, StepOutcome
-
-log = logging.getLogger(__name__)
 
 
 class DocumentCache:
@@ -166,6 +162,8 @@ class RunState:
     """`Lease.lapses` when this worker last certainly held the run."""
     not_settled: str | None = None
     """The error of an earlier attempt that could not become a dead letter."""
+    refusal: str | None = None
+    """Why its steps must not be repeated, although they are not known as done; None otherwise."""
     objection: str | None = None
     """Why the run may not begin, at this attempt or a later one; None if it may."""
     begun: int = 0
@@ -176,6 +174,14 @@ class RunState:
     """What a step waits for; the attempt ends here, and does not count."""
     recovered: bool = False
     """It was queued again because Redis had lost it."""
+    marks: tuple[Mark, ...] = ()
+    """The marks of steps that have begun, while their outcome is unknown."""
+    given_up: tuple[Mark, ...] = ()
+    """Those of storages: each is a dead letter of its own when the run ends."""
+    is_noted: bool = False
+    """Custody in Postgres has a mark of this attempt."""
+    kept: tuple[list[dict[str, Any]], Progress] | None = None
+    """Steps of which one must not be repeated, as Redis has them, and how far they are."""
     continues: str = ""
     """The failed run that this one goes on with; "" if it is none or started over."""
     first_try: FirstTry | None = None
@@ -215,10 +221,41 @@ class RunState:
         )
 
     def start_over(self) -> None:
-        """Drop all steps and the unwritten document: they will not get to Redis."""
+        """Drop the unwritten document and the steps, which will not get to Redis.
+
+        Those stay that Redis has, if one of them must not be repeated.
+        """
         self.memory = DocumentCache()
         self.steps, self.resumed = [], 0
         self.progress = Progress(vcon=self.claim.vcon_uuid)
+        if self.kept is not None:
+            self.steps, self.progress = list(self.kept[0]), self.kept[1]
+
+    def done_once(self) -> None:
+        """The last step is done and must not be repeated."""
+        self.steps[-1]["effect"] = "once"
+
+    def keep(self) -> None:
+        """Redis has all steps so far, and one of them must not be repeated."""
+        self.kept = list(self.steps), self.progress
+
+    def give_up(self, mark: Mark, why: str = LOST) -> str:
+        """Note a storage whose outcome is unknown; returns its error."""
+        error = uncertain(mark, why)
+        self.marks = tuple(each for each in self.marks if each != mark)
+        self.given_up = (*self.given_up, mark)
+        return error
+
+    def explain(self) -> None:
+        """Make the unknown outcome of a link the error of this attempt, and of its step."""
+        [mark, *_] = self.marks
+        error = uncertain(mark, self.progress.error)
+        self.progress = replace(self.progress, ended="failed", error=error)
+        last = self.steps[-1] if self.steps else {}
+        if mark.is_of(last.get("kind", "storage"), last.get("name", "")):
+            last.update(outcome="failed", error=error)
+        else:
+            self.note(mark.kind, mark.name, "failed", 0, error)
 
     def record(self, status: RunStatus = "running") -> Record:
         """The checkpoint from which another worker could resume."""
@@ -246,9 +283,18 @@ class RunState:
                 "queued_at": self.queued_at,
                 "started_at": _iso(self.started_at),
                 "finished_at": finished,
-                **({"recovered": True} if self.recovered else {}),
+                **self._beside(),
             }
         )
+
+    def _beside(self) -> dict[str, Any]:
+        """Members that most checkpoints do not have."""
+        found: dict[str, Any] = {"recovered": True} if self.recovered else {}
+        if self.marks or self.given_up:
+            found["begun"] = [mark.told() for mark in (*self.marks, *self.given_up)]
+        if self.continues:
+            found["continues"] = self.continues
+        return found
 
 
 def _iso(moment: datetime) -> str:
@@ -307,42 +353,3 @@ def fresh_run(
     """The state of a claimed run before any step."""
     progress = Progress(vcon=claim.vcon_uuid)
     return RunState(claim, chain, plugins, worker, config_hash, datetime.now(UTC), progress)
-
-
-def resume(live: RunState) -> None:
-    """Resume from an earlier attempt's checkpoint.
-
-    The run starts over if the chain's links have changed since, or the checkpoint cannot be read.
-    """
-    if not live.claim.journal:
-        return
-    try:
-        earlier = orjson.loads(live.claim.journal)
-        live.queued_at = earlier["queued_at"]
-        live.recovered = earlier.get("recovered") is True
-        if earlier["status"] == "failed":
-            live.not_settled, live.begun = earlier["error"], int(earlier["attempts"])
-        _resume(live, earlier)
-    except (ValueError, KeyError, TypeError) as error:
-        log.warning("checkpoint not readable; run starts over", extra={"error": described(error)})
-        live.start_over()
-
-
-def _resume(live: RunState, earlier: dict[str, Any]) -> None:
-    links = _done(earlier, "link")
-    expected = [link.name for link in live.chain.links][: len(links)]
-    if [step["name"] for step in links] != expected:
-        return
-    # storages were written before a link that is new in the chain: they are written again
-    saved = _done(earlier, "storage") if len(links) == len(live.chain.links) else []
-    live.steps = links + saved
-    live.resumed = len(live.steps)
-    live.progress = Progress(
-        vcon=earlier["vcon_out"],
-        links_done=len(links),
-        saved=frozenset(step["name"] for step in saved),
-    )
-
-
-def _done(earlier: dict[str, Any], kind: StepKind) -> list[dict[str, Any]]:
-    return [step for step in earlier["steps"] if step["kind"] == kind and step["outcome"] == "ok"]

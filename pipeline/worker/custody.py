@@ -23,6 +23,10 @@ class WorkerCustody(Protocol):
         """Take the vCon of a claim that has no row into custody; without, if Postgres is away."""
         ...
 
+    async def begun(self, live: RunState) -> bool:
+        """Commit the marks of a run (`marks.py`); False if Postgres is away."""
+        ...
+
     async def paused(self, live: RunState) -> None:
         """Note from where the next attempt goes on, if Postgres answers."""
         ...
@@ -48,6 +52,10 @@ class NoWorkerCustody:
 
     async def begin(self, live: RunState) -> None:
         """Nothing is taken into custody."""
+
+    async def begun(self, live: RunState) -> bool:
+        """Redis has the marks."""
+        return True
 
     async def paused(self, live: RunState) -> None:
         """Redis has the checkpoint."""

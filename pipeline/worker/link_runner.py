@@ -26,7 +26,9 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import Failures, counted
 from pipeline.runs import call_scope, plan
 from pipeline.runs.calls import PluginCalls
+from pipeline.runs.effects.once import call_once, is_once, refuse_to_repeat
 from pipeline.runs.lease import SLOW_STEP, Checkpoints, LeaseGuard
+from pipeline.runs.marks import mark_of
 from pipeline.runs.run_state import (
     FirstTry,
     RunState,
@@ -100,10 +102,14 @@ class LinkSteps:
         self, live: RunState, step: LinkStep, link: LoadedLink
     ) -> Returned | FirstTry:
         await self._lease_guard.confirm(live)
-        with counted() as failures:
-            returned: Returned | FirstTry = await self._allowed(live, step, link)
-            if returned is None:
-                await self._check_halt(live, failures)
+        try:
+            with counted() as failures:
+                returned: Returned | FirstTry = await self._allowed(live, step, link)
+                if returned is None:
+                    await self._check_halt(live, failures)
+        except Exception as error:
+            refuse_to_repeat(live, error)
+            raise
         return returned
 
     async def _allowed(self, live: RunState, step: LinkStep, link: LoadedLink) -> Any:
@@ -117,7 +123,8 @@ class LinkSteps:
         if _plain(live, step, link):
             return await self._call_here(live, step, link)
         current_step.set(step)
-        return await self._calls.call(
+        call = partial(
+            self._calls.call,
             _judged_async if link.is_async else _judged,
             link,
             live.progress.vcon,
@@ -125,6 +132,10 @@ class LinkSteps:
             timeout=seconds_of(step.timeout, link),
             plugin={"link": link.name},
         )
+        if not is_once(live.chain, link):
+            return await call()
+        mark = mark_of("link", link.name, live.progress.links_done)
+        return await call_once(self._checkpoints, live, mark, call)
 
     async def _call_here(self, live: RunState, step: LinkStep, link: LoadedLink) -> Any:
         plugin = {"link": link.name}
@@ -223,6 +234,7 @@ class LinkSteps:
         if failures.count:
             raise UnavailableError("Redis failed while the link ran")
         if not exists:
+            live.marks = ()
             raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
 
     async def _finish(self, live: RunState, after: plan.Progress) -> None:
@@ -231,6 +243,9 @@ class LinkSteps:
         live.progress = after
         name = live.chain.links[index].name
         live.note("link", name, plan.outcome(after), seconds, after.error)
+        if live.marks and after.ended is None:
+            live.done_once()
+            await self._checkpoints.end(live)  # before the run ends, if it is halted
         if after.ended != "failed" and live.chain.tracers:
             await self._trace(live, index, before)
         await self._checkpoints.note_slow(live, seconds)
@@ -266,14 +281,14 @@ async def _judged_async(link: LoadedLink, vcon_uuid: str) -> Returned:
 
 
 def _plain(live: RunState, step: LinkStep, link: LoadedLink) -> bool:
-    """Whether a link has no timeout, retries, tracers or destination.
+    """Whether a link has no timeout, retries, tracers or destination, and needs no mark.
 
     Those need the event loop in between.
 
     Async ones that may use more than `lib` have a task, and so a context, of their own.
     """
     beside = step.timeout is not None or step.retries or live.chain.tracers
-    beside = beside or step.destination is not None
+    beside = beside or step.destination is not None or is_once(live.chain, link)
     return not beside and (link.only_through_lib or not link.is_async)
 
 
@@ -298,6 +313,7 @@ def _only_storage(live: RunState, link: LoadedLink) -> LoadedStorage | None:
     spec = live.chain.storages[0]
     storage = live.plugins.storage(live.chain, spec.name)
     beside = storage.is_async or storage.timeout is not None or spec.destination is not None
+    beside = beside or is_once(live.chain, storage)
     alike = storage.no_default_timeout == link.no_default_timeout
     return storage if alike and not beside else None
 

@@ -14,6 +14,7 @@ from core.settings import Settings
 from core.thread_pool import BoundedCalls
 from pipeline.custody.ended import RECORDED, Ended
 from pipeline.custody.keeper import SECONDS, Keeper, PostgresKeeper
+from pipeline.custody.kept_run import with_document_of
 from pipeline.custody.rows import IN_REDIS, NEW_RUN, is_kept_as, row_in_redis
 from pipeline.custody.settling import Settling, added_to, waiting
 from pipeline.media import media
@@ -76,15 +77,29 @@ class PostgresCustody:
         await self._connection.script("change_rows", 0, claim.vcon_uuid, place, ref)
         return ref
 
+    async def begun(self, live: RunState) -> bool:
+        """See `WorkerCustody`."""
+        if not live.claim.refs:
+            return True
+        live.is_noted = await self._note(live.claim, live.record(), marked=True)
+        return live.is_noted
+
     async def paused(self, live: RunState) -> None:
         """See `WorkerCustody`."""
         claim, record = live.claim, live.record("queued")
-        if not (claim.refs and live.progress.links_done) or record.vcon_uuid != claim.vcon_uuid:
-            return
+        moved_on = live.progress.links_done and record.vcon_uuid == claim.vcon_uuid
+        if claim.refs and (moved_on or live.is_noted):
+            await self._note(claim, record)
+
+    async def _note(self, claim: Claim, record: Record, *, marked: bool = False) -> bool:
+        """Note the checkpoint in the last row of the claim; False if Postgres is away."""
         row = await self._as_it_is(record, claim.vcon_uuid)
-        if row is not None:
-            ref, run = claim.refs.split()[-1], orjson.loads(record.journal)
-            await self._settling.note(Checkpoint(ref, run, row.document))
+        if row is None:
+            return True
+        run = with_document_of(orjson.loads(record.journal), claim.vcon_uuid)
+        if marked:  # for versions that ignore marks
+            run["attempts"] += keys.MARKED
+        return await self._settling.note(Checkpoint(claim.refs.split()[-1], run, row.document))
 
     async def ended(self, live: RunState, ending: plan.Ending, end: Settlement) -> Ended | None:
         """See `WorkerCustody`."""
@@ -140,7 +155,7 @@ class PostgresCustody:
         for name, reason in end.dead_letters:
             is_storage = name.startswith(keys.storage_dead_letters(""))
             vcon_uuid = end.record.vcon_uuid if is_storage else claim.vcon_uuid
-            state = {"reason": orjson.loads(reason), "run": _resumable(run, vcon_uuid)}
+            state = {"reason": orjson.loads(reason), "run": with_document_of(run, vcon_uuid)}
             wanted.setdefault(vcon_uuid, {})[name] = state
         rows: list[NewCustody] = []
         for vcon_uuid, places in wanted.items():
@@ -173,13 +188,6 @@ def place_of(claim: Claim) -> str:
     if claim.list_name.startswith(keys.RUN_LIST) and "|" in claim.element:
         return f"{claim.list_name}|{claim.run_id}"
     return claim.list_name
-
-
-def _resumable(run: dict[str, Any], vcon_uuid: str) -> dict[str, Any]:
-    """The run from which a replay goes on; from the start if custody has not what came out."""
-    if run["vcon_out"] == vcon_uuid:
-        return run
-    return run | {"vcon_out": vcon_uuid, "steps": []}
 
 
 class CustodyParts:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from core.environment import environment
 from core.errors import ConfigurationError, PatchcordError, UnavailableError
@@ -88,15 +89,11 @@ class WorkerProcess:
         self._watchdog = Watchdog(_loop_limits(settings), beat, blocked)
         self._lease = Lease(redis, worker_id, settings.lease_seconds, self._watchdog.is_fine)
         self._minutes = MinuteCounts(redis, run_sources())
-        parts = worker_id, self._configuration, redis, queues, self._runner(queues)
-        self._worker = Worker(
-            *parts,
-            RunMeter(counted),
-            concurrency=self._concurrency,
-            room=self._room(settings, for_suspects=for_suspects),
-            patience=2 * settings.suspect_wait if for_suspects else None,
-            custody=self._custody(settings, worker_id, queues),
-        )
+        custody = self._custody(settings, worker_id, queues)
+        parts = worker_id, self._configuration, redis, queues, self._runner(queues, custody)
+        how: Any = {"patience": 2 * settings.suspect_wait if for_suspects else None}
+        how |= {"custody": custody, "room": self._room(settings, for_suspects=for_suspects)}
+        self._worker = Worker(*parts, RunMeter(counted), concurrency=self._concurrency, **how)
 
     def _room(self, settings: Settings, *, for_suspects: bool) -> BytesInFlight:
         bound = None if for_suspects else settings.max_bytes_in_flight
@@ -142,9 +139,9 @@ class WorkerProcess:
         storage_fallback.install(StorageFallback(lookup, asyncio.get_running_loop()))
         return lookup
 
-    def _runner(self, queues: Queues) -> ChainRunner:
+    def _runner(self, queues: Queues, custody: WorkerCustody) -> ChainRunner:
         redis, calls = self._connection, self._calls
-        journal = Checkpoints(redis, queues)
+        journal = Checkpoints(redis, queues, custody)
         lease_guard = LeaseGuard(self._lease, journal)
         gate = self._destinations
         links = LinkSteps(redis, calls, journal, lease_guard, Tracers(calls), gate)

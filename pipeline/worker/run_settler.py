@@ -84,20 +84,25 @@ def _is_saved(step: Mapping[str, Any]) -> bool:
 def _dead_letters(live: RunState, ending: plan.Ending) -> list[tuple[str, str]]:
     if ending == "failed":
         letters = keys.dead_letters(live.claim.list_name)
-        return [(letters, _reason(live, live.progress.error, _failed_link(live)))]
+        reason = _reason(live, live.progress.error, _failed_step(live), unsure=bool(live.marks))
+        return [(letters, reason)]
+    unsure = {mark.name for mark in live.given_up}
     return [
-        (keys.storage_dead_letters(step["name"]), _reason(live, step["error"], step))
+        (
+            keys.storage_dead_letters(step["name"]),
+            _reason(live, step["error"], step, unsure=step["name"] in unsure),
+        )
         for step in live.steps
         if ending == "partial" and step["kind"] == "storage" and step["outcome"] == "failed"
     ]
 
 
-def _failed_link(live: RunState) -> Mapping[str, Any]:
+def _failed_step(live: RunState) -> Mapping[str, Any]:
     last = live.steps[-1] if live.steps else {}
     return last if last.get("outcome") == "failed" else {}
 
 
-def _reason(live: RunState, error: str | None, step: Mapping[str, Any]) -> str:
+def _reason(live: RunState, error: str | None, step: Mapping[str, Any], *, unsure: bool) -> str:
     """The JSON beside a dead letter, in the shape of `schemas.dead_letter.DeadLetter`."""
     kind, name = step.get("kind"), step.get("name")
     found = cause_of(kind, name, error, live.config_hash)
@@ -117,6 +122,7 @@ def _reason(live: RunState, error: str | None, step: Mapping[str, Any]) -> str:
             "type": found.type,
             "message": found.message,
             "config_hash": found.config_hash,
+            **({"uncertain": True} if unsure else {}),
         }
     ).decode()
 
@@ -250,6 +256,8 @@ class RunSettler:
         return live.claim.token in held
 
     async def _fail_for_good(self, live: RunState) -> bool:
+        if live.marks:
+            live.explain()
         try:
             return await self._insist(lambda: self._finish(live, "failed"))
         except CommandRefused:
@@ -272,9 +280,17 @@ class RunSettler:
                     await asyncio.sleep(KEY_PAUSE)
 
     async def _settle(self, live: RunState, ending: plan.Stop) -> bool:
-        if ending == "parked":
+        if ending == "parked" and not live.marks:
             return await self._park(live)
+        if ending == "parked":
+            ending = "failed"
+            live.progress = plan.after_failure(live.progress, str(live.parked))
+        if live.marks and ending == "failed":
+            live.explain()
+        elif live.marks:  # it has halted the run
+            live.marks = ()
         more = live.claim.attempt < live.chain.max_attempts and live.objection is None
+        more = more and not live.marks
         if ending == "failed" and more:
             log.warning("attempt failed; will be retried", extra=run_fields(live))
             return await self._retry(live, live.chain.retry_backoff.pause(live.claim.attempt))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, override
 
@@ -16,12 +17,16 @@ from pipeline.runs import plan
 from pipeline.runs.call_scope import time_limit
 from pipeline.runs.calls import Around, PluginCalls, plainly
 from pipeline.runs.cancellation import is_cancelled
+from pipeline.runs.effects.once import call_once, is_once, refuse_to_repeat
 from pipeline.runs.lease import SLOW_STEP, Checkpoints, LeaseGuard, Lost
+from pipeline.runs.marks import mark_of
 from pipeline.runs.parking import Parked
 from pipeline.runs.run_state import RunState, current_run, place_of
 from pipeline.worker.link_runner import LinkSteps
 
 log = logging.getLogger(__name__)
+
+NOT_REPEATED = "UncertainStepError: "
 
 
 class ChainRunner:
@@ -111,7 +116,7 @@ class ChainRunner:
                     return ending
                 case plan.Save(names):
                     await self._lease_guard.confirm(live)
-                    await self._save(live, names)
+                    await self._save(live, _next_of(live, names))
 
     async def _is_cancelled(self, live: RunState) -> bool:
         """Whether the run ends between its last link and its storages.
@@ -138,6 +143,8 @@ class ChainRunner:
         kept = frozenset(name for name, fine in told.items() if fine is True)
         refused = frozenset(name for name, fine in told.items() if fine is False)
         live.progress = plan.after_save(live.progress, kept, refused)
+        if live.marks:
+            await self._checkpoints.end(live)
         if parked := [fine for fine in saved if isinstance(fine, Parked)]:
             raise min(parked, key=lambda each: each.seconds)
 
@@ -163,18 +170,45 @@ class ChainRunner:
         try:
             error = await self._calls.save(storage, live.progress.vcon, may_start, around, first)
         except Parked as parked:
-            return parked
+            if not live.marks:
+                return parked
+            error = str(parked)
+        if error is not None and live.marks:
+            error = live.give_up(live.marks[0], error.removeprefix(NOT_REPEATED))
         seconds = time.perf_counter() - began
         live.note("storage", name, "ok" if error is None else "failed", seconds, error)
+        if live.marks:
+            live.done_once()
         await self._checkpoints.note_slow(live, seconds)
         return error is None
 
     def _around(self, live: RunState, name: str) -> Around:
         """The gate before the calls of a storage that has a destination."""
         to = next(spec.destination for spec in live.chain.storages if spec.name == name)
-        if to is None:
-            return plainly
-        return partial(self._destinations.call, Call(to, place_of(live), f"storage {name}"))
+        around: Around = plainly
+        if to is not None:
+            around = partial(self._destinations.call, Call(to, place_of(live), f"storage {name}"))
+        if not is_once(live.chain, live.plugins.storage(live.chain, name)):
+            return around
+
+        async def once(call: Callable[[], Awaitable[None]]) -> None:
+            mark = mark_of("storage", name)
+            try:
+                await around(partial(call_once, self._checkpoints, live, mark, call))
+            except Exception as error:
+                refuse_to_repeat(live, error)
+                raise
+
+        return once
+
+
+def _next_of(live: RunState, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The storages to be written now: those with marks follow the others, one at a time."""
+    storages = [live.plugins.storage(live.chain, name) for name in names]
+    marked = [each.name for each in storages if is_once(live.chain, each)]
+    if not marked:
+        return names
+    return tuple(name for name in names if name not in marked) or (marked[0],)
 
 
 def _out_of_time(live: RunState) -> plan.Ending:

@@ -19,8 +19,10 @@ import orjson
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.runs import plan
 from pipeline.runs.cancellation import Cancellations
+from pipeline.runs.effects.resuming import resume
+from pipeline.runs.marks import LOST
 from pipeline.runs.queues import Claim, Queues
-from pipeline.runs.run_state import RunState, resume
+from pipeline.runs.run_state import RunState
 from pipeline.runs.vcon_store import VconStore
 from pipeline.vcon.envelope import critical_names, inside, named_in, unknown_to, unwelcome
 from pipeline.worker.run_settler import RunSettler, run_fields
@@ -169,7 +171,9 @@ class RunsInProgress:
         if await self._found_critical(live):
             live.objection = _objection(live)
         if live.objection is not None:
-            reason = live.objection + await self._queues.last_death(live.claim.run_id)
+            reason = live.objection
+            if not live.marks:
+                reason += await self._queues.last_death(live.claim.run_id)
             live.progress = plan.after_failure(live.progress, reason)
             return "failed"
         return await self._runner.run(live, lapses)
@@ -198,6 +202,8 @@ class RunsInProgress:
 def _objection(live: RunState) -> str | None:
     """Why the run must not begin, now or at a later attempt; None if it may."""
     claim, chain = live.claim, live.chain
+    if live.marks or live.refusal:
+        return live.refusal or live.not_settled or LOST
     if claim.attempt > chain.max_attempts:
         if live.not_settled:
             return live.not_settled

@@ -121,7 +121,7 @@ class RunningView:
             chain=checkpoint.get("chain") or self._chain(list_name),
             list_name=list_name,
             due_in=round(due / 1000 - now.timestamp(), 3),
-            attempt=int(count) if count.isdigit() else 0,
+            attempt=keys.attempts_made(count),
             error=last_error(checkpoint),
         )
 

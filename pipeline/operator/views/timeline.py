@@ -152,7 +152,7 @@ class TimelineView:
         )
         count, run, suspect = f"{begun or ''}\n\n".split("\n")[:3]
         about = {"name": name, "chain": self._chain(name), "run": run or run_id or None}
-        attempt = int(count) if count.isdigit() else None
+        attempt = keys.attempts_made(count) if count.isdigit() else None
         if due is not None:
             checkpoint = parsed(await readable(self._redis.command("GET", keys.run(run)), None))
             error = checkpoint.get("error")

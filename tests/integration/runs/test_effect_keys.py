@@ -11,7 +11,7 @@ from lib import effects
 from lib.vcon_redis import AsyncVconRedis, VconRedis
 from pipeline.config.model import RetryBackoff
 from pipeline.media.bodies import MARK, take_out
-from pipeline.runs.effect_keys import version
+from pipeline.runs.effects.keys import version
 from tests.integration.support.pipeline_fixtures import (
     Scene,
     a_vcon,

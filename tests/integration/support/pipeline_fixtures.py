@@ -25,7 +25,7 @@ from pipeline.config.parser import Chain, LinkStep, PipelineConfig, PluginSpec, 
 from pipeline.destinations.gate import DestinationGate
 from pipeline.ingest.intake import Intake
 from pipeline.live_config import Configuration
-from pipeline.plugins.contract import is_async
+from pipeline.plugins.contract import Effect, is_async
 from pipeline.plugins.loader import LoadedLink, LoadedStorage, LoadedTracer, Plugins
 from pipeline.redis_client import client as connection
 from pipeline.redis_client import keys
@@ -79,6 +79,7 @@ def link(
     retries: int = 0,
     options: dict[str, Any] | None = None,
     only_through_lib: bool = False,
+    effect: Effect | None = None,
 ) -> tuple[LinkStep, LoadedLink]:
     """A link of a chain, and how it is called."""
     name = name or run.__name__
@@ -88,6 +89,7 @@ def link(
         options=spec.options,
         is_async=is_async(run),
         only_through_lib=only_through_lib,
+        effect=effect,
         run=run,
     )
     return LinkStep(name, spec, timeout=timeout, retries=retries), loaded
@@ -100,6 +102,7 @@ def storage(
     get: Callable[..., Any] | None = None,
     timeout: float | None = None,
     retries: int = 0,
+    effect: Effect | None = None,
 ) -> tuple[StorageSpec, LoadedStorage]:
     """A storage of a chain, and how it is called."""
     spec = StorageSpec(name, "test", timeout=timeout, retries=retries)
@@ -110,6 +113,7 @@ def storage(
         is_async=is_async(save) or (get is not None and is_async(get)),
         save=save,
         get=get,
+        effect=effect,
         timeout=timeout,
         retries=retries,
     )
@@ -261,7 +265,7 @@ class Scene:
         threads = 2 * limits_of(concurrency, configuration).threads or 2
         calls = PluginCalls(threads, redis, backoff=self.call_backoff)
         lease = Lease(redis, name, lease_seconds)
-        journal = Checkpoints(redis, self.queues)
+        journal = Checkpoints(redis, self.queues, custody)
         lease_guard = LeaseGuard(lease, journal)
         gate = DestinationGate(redis)
         links = LinkSteps(redis, calls, journal, lease_guard, Tracers(calls), gate)

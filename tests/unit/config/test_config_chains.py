@@ -41,6 +41,7 @@ def test_a_chain_with_everything() -> None:
         "timeout": 300,
         "max_attempts": 5,
         "allow_envelopes": 1,
+        "repeat_uncertain": 1,
         "extensions": ["lawful_basis", "x"],
     }
     tag = PluginSpec("tag", "links.tag", options={"tags": ["a"], "kept": 1})
@@ -58,6 +59,7 @@ def test_a_chain_with_everything() -> None:
         timeout=300.0,
         max_attempts=5,
         allow_envelopes=True,
+        repeat_uncertain=True,
         extensions=("lawful_basis", "x"),
     )
 

@@ -5,9 +5,10 @@ import pytest
 
 from pipeline.config.parser import Chain, LinkStep, PluginSpec, StorageSpec
 from pipeline.plugins.loader import Plugins
+from pipeline.runs.effects.resuming import resume
 from pipeline.runs.plan import Progress
 from pipeline.runs.queues import Claim
-from pipeline.runs.run_state import fresh_run, resume
+from pipeline.runs.run_state import fresh_run
 from schemas.run import Run
 
 VCON = "018f3a52-1111-8aaa-8bbb-0123456789ab"

@@ -31,7 +31,7 @@
 -- retries stay delayed. A vCon with an unusable key of its own is put among the delayed retries.
 --
 -- Delayed retries of a paused chain that are due go to the head of their list, and wait there.
--- uses: usable, clock, element, form_of, is_suspect, paused, approved
+-- uses: usable, clock, element, form_of, is_suspect, paused, approved, marked
 local worker, want, for_suspects = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local traced, replica, custody, n = ARGV[4] == '1', ARGV[5], ARGV[6] == '1', tonumber(ARGV[9])
 local FIRST = 10 -- the first list in ARGV
@@ -106,7 +106,7 @@ end
 local function past_of(list, element)
   local past = redis.call('HGET', 'pc:attempts:' .. list, element)
   local count, run = string.match(past or '', '^(%d+)\n(.-)\n%d$')
-  return tonumber(count) or 0, run
+  return without_mark(tonumber(count) or 0), run
 end
 
 -- The bytes of a document, from its intake or the name under which it was staged; -1 if only Redis

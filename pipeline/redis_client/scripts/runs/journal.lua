@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 -- Write the checkpoint of a run, and its vCon as of then, if this worker still holds the run.
 -- ARGV: worker, held uuid, token, run JSON, uuid of the document, document or patch ("" leaves it unchanged),
---       expiry (s, 0 leaves it unchanged), a number that increases with each call.
+--       expiry (s, 0 leaves it unchanged), a number that increases with each call; if a step with a mark begins
+--       or has ended (parts/marked.lua), what a version that ignores marks tells of it, "" at the end.
 -- Returns 1; 2 when the run has been cancelled; 0 when this worker no longer holds the run.
 --
 -- A call that was repeated after a lost reply may be executed after later ones: the number prevents
 -- it from writing an older document over a newer one.
--- uses: usable, expire, place, patch
+-- uses: usable, expire, place, patch, marked
 local function written(run)
   return redis.call('TYPE', 'pc:cancel:' .. run)['ok'] == 'string' and 2 or 1
 end
@@ -17,11 +18,12 @@ if wrong then
   return redis.error_reply(wrong)
 end
 local held = redis.call('HGET', 'pc:inflight:' .. ARGV[1], ARGV[2])
-local token, run = string.match(held or '', '^(%d+)\n(.-)\n')
+local token, run, list, element = string.match(held or '', '^(%d+)\n(.-)\n(.-)\n(.*)$')
 if token ~= ARGV[3] then
   return 0
 end
-wrong = wrong_type('string', 'pc:run:' .. run)
+local told = ARGV[9]
+wrong = wrong_type('string', 'pc:run:' .. run) or told and wrong_type('hash', 'pc:attempts:' .. list)
 if wrong then
   return redis.error_reply(wrong)
 end
@@ -38,6 +40,14 @@ if ARGV[6] ~= '' then
   redis.call('HSET', 'pc:locks', ARGV[2], ARGV[1] .. '\n' .. ARGV[8] .. '\n' .. ARGV[5])
 end
 redis.call('SET', 'pc:run:' .. run, ARGV[4])
+if told then
+  note_marks('pc:attempts:' .. list, element, run, ARGV[4])
+  if told == '' then
+    if_usable('string', 'DEL', 'pc:death:' .. run)
+  else
+    if_usable('string', 'SET', 'pc:death:' .. run, told, 'EX', 604800)
+  end
+end
 if tonumber(ARGV[7]) > 0 then
   expire(ARGV[5], ARGV[7])
 end

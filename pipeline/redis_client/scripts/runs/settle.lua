@@ -13,7 +13,7 @@
 --      "return"  back to the head of its list, as the same attempt.
 -- Refused as a whole, with the name of the key, when a list, a document or a record has another type.
 -- Holds, trace contexts and the history are skipped if their keys are unusable.
--- uses: usable, place, patch, clock, let_go, hold_back, put_back, element, wake_waiting, causes, reasons, leave_context, stands_in, copies, clear_missing, index_note, custody
+-- uses: usable, place, patch, clock, let_go, hold_back, put_back, element, wake_waiting, causes, reasons, leave_context, stands_in, copies, clear_missing, index_note, custody, marked
 local worker, uuid, how, journal = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local inflight = 'pc:inflight:' .. worker
 local wrong = wrong_type('hash', inflight, 'pc:locks')
@@ -103,6 +103,9 @@ if how ~= 'finish' then -- popped from the head: its context goes before those o
   end
   local used = how == 'later' and count + 1 or count
   redis.call('HSET', attempts, element, used .. '\n' .. run .. '\n0')
+  if journal ~= '' and used >= MARKED then
+    note_marks(attempts, element, run, journal)
+  end
 end
 if how == 'later' or how == 'aside' then
   delay_it()

@@ -1,0 +1,27 @@
+"""The checkpoint of a run whose vCon custody does not have as it is now. No I/O."""
+
+from typing import Any
+
+
+def with_document_of(run: dict[str, Any], vcon_uuid: str) -> dict[str, Any]:
+    """The run as it goes on if only this vCon is kept: from the start, if a link has replaced it.
+
+    Steps that must not be repeated are no longer known as done then, so they get the mark of a step
+    that has begun (`pipeline/runs/marks.py`).
+    """
+    if run["vcon_out"] == vcon_uuid:
+        return run
+    begun = [*run.get("begun", ()), *map(_mark, enumerate(filter(_is_done_once, run["steps"])))]
+    found = {**run, "vcon_out": vcon_uuid, "steps": [], "begun": begun}
+    if not begun:
+        del found["begun"]
+    return found
+
+
+def _is_done_once(step: dict[str, Any]) -> bool:
+    return step.get("effect") == "once" and step["outcome"] == "ok"
+
+
+def _mark(numbered: tuple[int, dict[str, Any]]) -> dict[str, Any]:
+    index, step = numbered
+    return {"kind": step["kind"], "name": step["name"], "index": index, "at": "an earlier time"}
