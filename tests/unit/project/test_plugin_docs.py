@@ -7,10 +7,12 @@ import ast
 
 import pytest
 
+from devstack.pages.plugin_facts import stated
 from devstack.pages.plugin_pages import FOLDER, ROOMS, pages, plugins
 from lib.options import PluginOptions
 from tests.unit.support.source_files import Source, service
 
+KNOWN = ("reads", "writes", "vcon_server")
 SOURCES = [
     source
     for source in service()
@@ -38,3 +40,13 @@ def test_a_plugin_says_what_it_reads_writes_and_raises(source: Source) -> None:
     """Readers need it before the plugin runs on a vCon."""
     words = ast.get_docstring(source.tree) or ""
     assert all(word in words for word in ("Reads", "rites", "aises"))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.module)
+def test_the_catalogue_states_what_a_plugin_reads_and_how_it_compares(source: Source) -> None:
+    """In `devstack/pages/plugins.yml`; the comparison is with vcon-server's of the same name."""
+    entry = stated()[source.module]
+    assert set(KNOWN) <= entry.keys() <= {*KNOWN, "sizes", "extra"}
+    assert entry["vcon_server"] in ("same", "not there") or entry["vcon_server"].startswith(
+        "better: "
+    )
