@@ -27,6 +27,7 @@ from typing import Any, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from lib import effects
 from lib.ai.answers import objects_in
 from lib.dialogs import Document, add_analysis, analysis_text
 from lib.metrics import increment_counter, record_histogram
@@ -178,12 +179,15 @@ async def _answer_of_server(question: str, options: Options) -> str:
     }
     if options.top_p is not None:
         request["top_p"] = options.top_p
+    headers = {"idempotency-key": effects.key()}
+    if options.token:
+        headers["authorization"] = f"Bearer {options.token}"
     answer = await call_json(
         "POST",
         f"{options.base_url.rstrip('/')}/chat/completions",
         server=SERVER,
         retry=options.http_retry,
-        headers={"authorization": f"Bearer {options.token}"} if options.token else None,
+        headers=headers,
         json=request,
     )
     return _content(answer.body)

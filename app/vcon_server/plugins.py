@@ -13,7 +13,6 @@ from pipeline.plugins.requirement import inexact, read
 AREA = "plugins"
 NOT_BUILT_IN = {
     "links.datatrails",
-    "links.post_analysis_to_slack",
     "storage.chatgpt_files",
     "storage.spaceandtime",
 }
@@ -75,6 +74,12 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
         "",
     ),
     "links.openai_transcribe": (TRANSCRIPTIONS, ""),
+    "links.post_analysis_to_slack": (
+        "channel_name is the default channel if default_channel_name is unset, analysis_to_post "
+        "has its meaning, and a message is posted once to each channel, also after a failure; a "
+        "team's channel that cannot be posted to is a warning, there a failure",
+        "",
+    ),
     "links.sampler": (
         "a seed is mixed with the uuid, so that vCons differ; there all get one verdict",
         "",

@@ -36,6 +36,8 @@ KNOWN = {
     "links.jq_link": "filter forward_matches",
     "links.openai_transcribe": "model language minimum_duration max_chunk_duration "
     f"use_silence_chunking silence_thresh silence_len {CREDENTIALS}",
+    "links.post_analysis_to_slack": "token channel_name default_channel_name url only_if "
+    "analysis_to_post",
     "links.sampler": "method value seed",
     "links.scitt": "scrapi_url signing_key_pem signing_key_path issuer key_id vcon_operation "
     "store_receipt",
