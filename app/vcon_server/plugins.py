@@ -13,7 +13,6 @@ from pipeline.plugins.requirement import inexact, read
 AREA = "plugins"
 NOT_BUILT_IN = {
     "links.datatrails",
-    "storage.chatgpt_files",
     "storage.spaceandtime",
 }
 """Modules of vcon-server for which this service has none of the same name."""
@@ -103,6 +102,10 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
     "links.wtf_transcribe": (
         f"a transcription that fails fails the run; there the chain goes on. {TRANSCRIPTIONS}",
         "",
+    ),
+    "storage.chatgpt_files": (
+        "a vCon has one file, and delete deletes it; there null is uploaded with each save",
+        "options: replace: false where many files are kept and none is saved twice",
     ),
     "storage.dataverse": (
         "a vCon has one row, which is found again; there each save adds one",

@@ -47,6 +47,7 @@ PLUGINS: dict[str, Plugins] = {
         "links.check_and_tag": KEY | QUESTION,
         "links.openai_transcribe": KEY,
         "links.transcribe": {"vendor": "openai", "vendor_options": KEY},
+        "storage.chatgpt_files": KEY,
     },
     "s3": {"storage.s3": {"aws_bucket": "b"}, "links.diet": {"s3_bucket": "b"}},
     "scitt": {"links.scitt": {}, "storage.scitt": {}},

@@ -6,12 +6,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lib.web import http_client
 from pipeline.config.parser import parse
 from pipeline.live_config import Configuration
 from pipeline.plugins.loader import load
 from tests.integration.support.pipeline_fixtures import Scene
 from tests.integration.support.vendors.dataverse import dataverse
+from tests.integration.support.vendors.openai_files import openai_files
 from tests.integration.support.vendors.sftp import sftp_server
 from tests.integration.support.vendors.vcon_mcp import vcon_mcp
 from tests.plugins.scene import canonical
@@ -28,8 +31,10 @@ def chain_of(module: str, options: dict[str, Any]) -> Configuration:
     return Configuration(config, load(config))
 
 
-async def run_twice(scene: Scene, module: str, options: dict[str, Any]) -> None:
-    """Two runs of one vCon, which can be read and deleted afterwards."""
+async def run_twice(
+    scene: Scene, module: str, options: dict[str, Any], *, is_read_back: bool = True
+) -> None:
+    """Two runs of one vCon, which can be read afterwards."""
     await scene.start(chain_of(module, options))
     await scene.store.put(VCON)
     for _ in range(2):
@@ -38,7 +43,8 @@ async def run_twice(scene: Scene, module: str, options: dict[str, Any]) -> None:
         assert ended.status == "done", ended.run
     assert scene.elements("out") == [UUID, UUID]
     assert await scene.store.get(UUID) == VCON
-    assert await import_module(module).get(UUID, options) == VCON
+    expected = VCON if is_read_back else None
+    assert await import_module(module).get(UUID, options) == expected
 
 
 async def test_sftp(scene: Scene, tmp_path: Path) -> None:
@@ -62,4 +68,14 @@ async def test_dataverse(scene: Scene) -> None:
     with dataverse() as server:
         await run_twice(scene, "storage.dataverse", server.options)
         assert server.vcons() == [VCON]
+        await http_client.close()
+
+
+async def test_chatgpt_files(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One upload in two runs."""
+    with openai_files() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+        await run_twice(scene, "storage.chatgpt_files", server.options, is_read_back=False)
+        assert len(server.files) == 1
+        assert server.methods.count("POST") == 2
         await http_client.close()

@@ -46,6 +46,7 @@ KNOWN = {
     "links.transcribe": "vendor vendor_options",
     "links.webhook": "webhook-urls headers",
     "links.wtf_transcribe": "vfun-server-url language diarize vfun-timeout url-timeout api-key",
+    "storage.chatgpt_files": f"vector_store_id purpose {CREDENTIALS}",
     "storage.dataverse": "url api_version tenant_id client_id client_secret entity_name uuid_field "
     "data_field subject_field created_at_field",
     "storage.elasticsearch": "cloud_id api_key url username password ca_certs index_prefix index",
