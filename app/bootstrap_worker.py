@@ -12,6 +12,7 @@ from core.settings import Settings
 from core.thread_pool import in_own_thread, widen_shared_pool
 from lib.host import receive_plugins
 from lib.web import http_client
+from pipeline.config import yaml_file
 from pipeline.worker.process import WorkerProcess
 from pipeline.worker.run_settler import current_run_fields
 from pipeline.worker.watchdog import Blockage
@@ -32,7 +33,7 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
     Raises:
         ConfigurationError: when it cannot start as configured.
     """
-    receive_plugins(settings)
+    receive_plugins(settings, yaml_file.filled)
     request_context.add_source(current_run_fields)
     numbers = MetricsFile(settings.metrics_folder)
     telemetry = Telemetry(settings)  # before plugins are loaded

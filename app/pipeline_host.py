@@ -31,6 +31,7 @@ from core.settings import Settings
 from core.thread_pool import in_own_thread, widen_shared_pool
 from lib.host import receive_plugins
 from pipeline.composition import PipelineComposition
+from pipeline.config import yaml_file
 from pipeline.operator.register import HostFacts
 from pipeline.worker.slots.limits import limits_of
 
@@ -56,7 +57,7 @@ class PipelineHost:
         Raises:
             ConfigurationError: with all problems.
         """
-        receive_plugins(settings)
+        receive_plugins(settings, yaml_file.filled)
         self._page = MetricsPage()
         self._telemetry = Telemetry(settings, self._page.collect)  # before plugins are loaded
         database.initialize(settings)

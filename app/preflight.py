@@ -131,7 +131,7 @@ async def check_up() -> list[Finding]:
 
 def checks_of(settings: Settings) -> dict[str, Check]:
     """The checks of a service or an API process with these settings, by name."""
-    receive_plugins(settings)
+    receive_plugins(settings, yaml_file.filled)
     has_plugboard = settings.websocket_url != ""
     return {
         **({"actions": partial(_actions, settings)} if has_plugboard else {}),

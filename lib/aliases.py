@@ -1,7 +1,9 @@
-"""Import aliases for plugins of vcon-server: `server.lib` and so on, and `redis_mgr`.
+"""Import aliases for plugins of vcon-server: `server.lib` and so on, `redis_mgr`, `config` ...
 
-`redis_mgr` is a top-level module in vcon-server and here is in `lib`. An alias is the
+Some top-level modules of vcon-server are in `lib` here. An alias is the
 same module object as the real name, not a second copy, so loggers, pools and classes exist once.
+`config`, `settings` and the hooks are names that plugins may use for modules of their own: those
+aliases hold only where the path has no such module.
 After a loader has run, the import system returns what is in `sys.modules`; the loader therefore
 only puts the real module there.
 """
@@ -17,7 +19,18 @@ from types import ModuleType
 
 PREFIX = "server"
 ROOMS = ("lib", "links", "storage", "tracers")
-BESIDE = "redis_mgr"
+OURS = {"redis_mgr": "lib.redis_mgr", "storage.base": "lib.storage_base"}
+"""Aliases that hold although the path may have a module of that name."""
+HOOKS = ("hook", "after_link_hook", "vcon_hook")
+"""The modules that vcon-server's users replace by their own."""
+UNLESS_THERE = {
+    "config": "lib.config",
+    "dlq_utils": "lib.dlq_utils",
+    "settings": "lib.settings",
+    **dict.fromkeys(HOOKS, "lib.default_hooks"),
+}
+"""Aliases that hold where nothing else has a module of that name."""
+_BESIDE = OURS | UNLESS_THERE
 
 
 class _Alias(Loader):
@@ -53,13 +66,22 @@ class _AliasFinder(MetaPathFinder):
         return None
 
 
+class _LastFinder(MetaPathFinder):
+    def find_spec(
+        self, name: str, _path: Sequence[str] | None, _target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(name, _Alias()) if name in UNLESS_THERE else None
+
+
 _FINDER = _AliasFinder()
+_LAST = _LastFinder()
 
 
 def install() -> None:
     """Make the `server.` names importable in this process; idempotent."""
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
+        sys.meta_path.append(_LAST)
     for room in ROOMS:
         _search_below_server(room)
 
@@ -73,8 +95,10 @@ def _search_below_server(room: str) -> None:
 
 def _is_alias(name: str) -> bool:
     prefix, _, real_name = name.partition(".")
-    return name == BESIDE or (prefix == PREFIX and real_name.partition(".")[0] in (*ROOMS, BESIDE))
+    known = real_name.partition(".")[0] in ROOMS or real_name in _BESIDE
+    return name in OURS or (prefix == PREFIX and known)
 
 
 def _real_name(name: str) -> str:
-    return f"lib.{name}" if name == BESIDE else name.removeprefix(f"{PREFIX}.")
+    name = name.removeprefix(f"{PREFIX}.")
+    return _BESIDE.get(name, name)

@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from lib import aliases, limits, vcon_egress_compat
+from lib import aliases, config, limits, vcon_egress_compat
+from lib import settings as library_settings
 from lib.vcon_library import prepare
 from lib.vcon_redis import VconRedis
 
@@ -23,10 +24,15 @@ class PluginSettings(Protocol):
         """The format of outgoing vCons, for `lib.vcon_egress_compat`."""
 
 
-def receive_plugins(settings: PluginSettings) -> None:
-    """Install the import aliases, patch the `vcon` library on import, and set defaults in `lib`."""
+def receive_plugins(settings: PluginSettings, fill: config.Fill) -> None:
+    """Install the import aliases, patch the `vcon` library on import, and set defaults in `lib`.
+
+    `fill` reads a configuration file for `lib.config`.
+    """
     aliases.install()
     prepare()
     VconRedis.DEFAULT_TTL = settings.vcon_redis_expiry
     vcon_egress_compat.configure(settings.egress_format_version)
     limits.configure(settings)
+    library_settings.configure(settings)
+    config.configure(fill)

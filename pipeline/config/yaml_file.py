@@ -6,8 +6,9 @@ from pathlib import Path
 
 import yaml
 
+from core.environment import inherited_environment
 from core.errors import ConfigurationError
-from pipeline.config.environment import Written, turned
+from pipeline.config.environment import Environment, Written, turned
 from pipeline.config.model import REFUSE, Lenience, OnBroken
 from pipeline.config.parser import PipelineConfig, parse
 
@@ -57,6 +58,15 @@ def parsed(
         )
     how: Lenience = {"strict": strict, "weak_keys": weak_keys, "on_broken": on_broken}
     return document, parse(document, environ, written, **how)
+
+
+def filled(content: bytes) -> object:
+    """The document with the variables that plugins see filled in, for `lib.config`.
+
+    Raises:
+        yaml.YAMLError: it is no YAML.
+    """
+    return Environment(inherited_environment()).fill(yaml.safe_load(content))
 
 
 def _content(path: str | Path) -> bytes:

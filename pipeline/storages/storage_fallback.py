@@ -10,11 +10,14 @@ from concurrent.futures import Future
 from contextvars import ContextVar
 
 from core.errors import InvalidError, UnknownNameError
+from pipeline.plugins.loader import LoadedStorage
 from pipeline.runs.run_state import current_run
 from pipeline.storages.lookup import VconLookup
 
 SECONDS = 30.0
 """Seconds that a plugin in a thread waits for the storages."""
+
+__all__ = ["LoadedStorage", "StorageFallback", "install", "installed"]
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +62,21 @@ class StorageFallback:
             log.warning("VconRedis called on an event loop; use AsyncVconRedis")
             return False
         return self._on_its_loop(vcon_uuid).result(SECONDS)
+
+    def is_here(self) -> bool:
+        """Whether the caller is on the loop, which must not wait for itself."""
+        return _running_loop() is self.loop
+
+    def storage_from_thread(self, name: str) -> LoadedStorage:
+        """A configured storage, loaded; waits, so not on the loop itself.
+
+        Raises:
+            UnknownNameError: it is not configured.
+            PluginFailedError: its module cannot be loaded.
+            TimeoutError: it took longer than `SECONDS`.
+        """
+        loading = asyncio.run_coroutine_threadsafe(self._lookup.storage(name), self.loop)
+        return loading.result(SECONDS)
 
     def _on_its_loop(self, vcon_uuid: str) -> Future[bool]:
         return asyncio.run_coroutine_threadsafe(self.bring_back(vcon_uuid), self.loop)

@@ -131,6 +131,18 @@ def delete(vcon_uuid: str, opts: Given = None) -> bool:
     return bool(files)
 
 
+def exists(vcon_uuid: str, opts: Given = None) -> bool:
+    """Whether the vCon is stored; for plugins that ask the storage themselves."""
+    return bool(_files(vcon_uuid, opts))
+
+
+def list_vcons(opts: Given = None, limit: int = 100, offset: int = 0) -> list[str]:
+    """The uuids of stored vCons, the last written first; looks at every file of the folder."""
+    if limit < 1 or offset < 0:
+        return []
+    return places.newest(Options.of(opts).path, limit + offset)[offset:]
+
+
 def _draft(name: str, document: dict[str, Any] | None, options: Options) -> Draft:
     if document is None:
         raise LookupError(f"there is no vCon {name} in Redis")

@@ -1,10 +1,13 @@
 """Where each vCon lies: the folder `.lookup` of symbolic links, and the search without it."""
 
+import contextlib
+import heapq
 import logging
 import os
 import shutil
 from pathlib import Path
 
+from lib.vcon_fields import canonical_uuid
 from storage.file.writing import Modes, make_folder, temporary
 
 log = logging.getLogger(__name__)
@@ -29,6 +32,17 @@ def files(path: Path, name: str) -> list[Path]:
         for folder in ("", *DAYS)
         for file in path.glob(f"{folder}{name}{suffix}")
     ]
+
+
+def newest(path: Path, most: int) -> list[str]:
+    """The uuids of the files that were written last, at most so many, the newest first."""
+    found: dict[str, int] = {}
+    for file in files(path, "*"):
+        with contextlib.suppress(OSError):  # deleted meanwhile
+            name, written = file.name.partition(".")[0], file.stat().st_mtime_ns
+            if canonical_uuid(name) == name:
+                found[name] = max(written, found.get(name, 0))
+    return heapq.nlargest(most, found, key=lambda name: (found[name], name))
 
 
 def forget(path: Path, name: str) -> None:

@@ -20,6 +20,7 @@ from core.settings import Settings
 from lib import fetching, limits
 from lib.fetching import FetchError, FetchRefusedError, fetch, is_public
 from lib.host import receive_plugins
+from pipeline.config import yaml_file
 from pipeline.runs import call_scope
 
 
@@ -86,7 +87,8 @@ def pages() -> Iterator[Pages]:
 def configured(*, private: bool) -> None:
     """As at the start of a process, with or without ALLOW_PRIVATE_URLS."""
     told = {"allow_private_urls": private, "vcon_redis_expiry": 3600}
-    receive_plugins(Settings.model_construct(**told, egress_format_version="0.4.0-text"))
+    given = Settings.model_construct(**told, egress_format_version="0.4.0-text")
+    receive_plugins(given, yaml_file.filled)
 
 
 @pytest.fixture

@@ -35,7 +35,13 @@ NAMES = {
         "get_openai_client",
         "get_vendor_from_opts",
     ],
+    "lib.listen_list": ["listen_list"],
+    "lib.phone_number_utils": ["get_e164_number"],
+    "lib.process_utils": ["async_runner", "start_async_process", "start_process"],
     "lib.queue": ["VconQueue"],
+    "lib.queue_metrics": ["register_ingress_list_length_gauge", "register_redis_memory_gauge"],
+    "lib.tracing": ["init_tracing"],
+    "lib.vcon_compat": ["normalize_legacy_fields"],
     "lib.vcon_egress_compat": ["SUPPORTED_VERSIONS", "to_configured_legacy", "to_legacy"],
     "lib.vcon_redis": ["VconRedis"],
 }

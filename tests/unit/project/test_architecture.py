@@ -45,7 +45,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     "sqlite3": r"flowlang/connections/sqlite/.*",
     "jsonschema": r"flowlang/connections/configuration\.py",
     "setuptools": r"flowlang/setup\.py",
-    "phonenumbers": r"pipeline/vcon/party_terms\.py",
+    "phonenumbers": r"pipeline/vcon/party_terms\.py|lib/phone_number_utils\.py",
     "packaging": r"flowlang/connections/dependencies\.py"
     r"|pipeline/plugins/(requirement|modules_folder|installer)\.py",
 }
@@ -79,6 +79,7 @@ SMALL_FILES = {
     "links/webhook/signature.py": "the algorithm that receivers of webhooks implement",
     "storage/elasticsearch/options.py": "the options alone, without the driver",
     "storage/file/threads.py": "one mechanism with its own theory, apart from what is written",
+    "lib/dlq_utils.py": "a module that plugins import by name, as in vcon-server",
     "lib/mongo_client.py": "what storages, which import `lib` alone, get of FlowLang's client",
     "flowlang/connections/loss.py": "what a lost connection is, for every type of connection",
     "flowlang/connections/postgres/times.py": "the conversion of dates, without the driver's pool",
