@@ -76,7 +76,7 @@ async def run(
     add_analysis(
         document,
         kind=options.analysis_type,
-        dialog=0,
+        dialog=0 if document.get("dialog") else [],
         vendor=get_vendor_from_opts(options.access),
         body=_object_in(answer),
         vendor_schema=options.model_dump(include={"model", "prompt", "system_prompt"}),

@@ -13,7 +13,7 @@ type Document = dict[str, Any]
 KINDS: tuple[Kind, ...] = ("link", "storage", "tracer")
 SECTIONS: Mapping[Kind, str] = {"link": "links", "storage": "storages", "tracer": "tracers"}
 ROOMS: Mapping[str, Kind] = {"links": "link", "storage": "storage", "tracers": "tracer"}
-BESIDE = ("environment", "connections", "flows", "vcon")
+BESIDE = ("environment", "connections", "flows", "vcon", "direct")
 """What a file may have beside `options`."""
 
 
@@ -28,6 +28,7 @@ class Case:
     - `environment`: variables that are set while it runs, such as the address of a vendor.
     - `connections`, `flows`: those sections of `config.yml`, for plugins that use connections.
     - `vcon`: the document that it is run on; without one, a document with something for all.
+    - `direct`: options whose places the proxy does not stand before, since their text is signed.
     """
 
     module: str
@@ -37,6 +38,7 @@ class Case:
     connections: Mapping[str, Any] = field(default_factory=dict)
     flows: Mapping[str, Any] = field(default_factory=dict)
     vcon: Document | None = None
+    direct: tuple[str, ...] = ()
 
     def with_options(self, options: Mapping[str, Any]) -> "Case":
         """The same with other options."""
@@ -64,6 +66,7 @@ def case_of(module: str, kind: Kind, content: Mapping[str, Any], file: Path | No
     beside = {name: content[name] for name in BESIDE if name in content}
     if isinstance(vcon := beside.get("vcon"), str):
         beside["vcon"] = _content((file.parent if file else Path()) / vcon)
+    beside["direct"] = tuple(beside.get("direct") or ())
     return Case(module, kind, content["options"] or {}, **beside)
 
 

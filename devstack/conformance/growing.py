@@ -26,11 +26,10 @@ TRACED = 50
 
 async def grown(host: Host, document: dict[str, Any], runs: int, seconds: float) -> dict[str, Any]:
     """Memory and threads after the warm-up, in the middle and at the end of many runs."""
-    marks = [int(runs * WARM_UP), int(runs * (1 + WARM_UP) / 2), runs]
     looks: list[dict[str, int]] = []
-    done, failures, until = 0, 0, time.monotonic() + seconds
-    for mark in marks:
-        while done < mark and time.monotonic() < until:
+    done, failures, began = 0, 0, time.monotonic()
+    for share in (WARM_UP, (1 + WARM_UP) / 2, 1):
+        while done < runs * share and time.monotonic() < began + seconds * share:
             failures += bool(await _once(host, document))
             done += 1
         looks.append({"runs": done, "blocks": blocks(), "bytes": resident()})

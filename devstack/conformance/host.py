@@ -6,7 +6,7 @@ import inspect
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -165,7 +165,7 @@ class Host:
             file=file,
             line=getattr(getattr(function, "__code__", None), "co_firstlineno", 1),
             folder=str(Path(file).parent) if hasattr(module, "__path__") else "",
-            paths=_paths(self._loaded.options),
+            paths=[*_paths(self._loaded.options), *_paths(self.case.connections)],
             effect=plugin.effect,
             no_default_timeout=plugin.no_default_timeout,
         )
@@ -267,10 +267,13 @@ def _text(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _paths(options: Mapping[str, Any] | BaseModel) -> list[str]:
+def _paths(options: Mapping[str, Any] | BaseModel) -> Iterator[str]:
     values = options.model_dump() if isinstance(options, BaseModel) else options
-    texts = [str(each) for each in values.values() if isinstance(each, str | Path) and each]
-    return [str(Path(each).absolute()) for each in texts if "://" not in each]
+    for each in values.values():
+        if isinstance(each, Mapping):
+            yield from _paths(each)
+        elif isinstance(each, str | Path) and each and "://" not in str(each):
+            yield str(Path(each).absolute())
 
 
 def _is_secret(field: Mapping[str, Any]) -> bool:

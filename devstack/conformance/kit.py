@@ -20,7 +20,7 @@ from devstack.conformance.subject import Subject, SubjectError
 from devstack.conformance.verdict import Verdict, failed, not_applicable
 
 RUNS = 1000
-RUNS_SECONDS = 15.0
+RUNS_SECONDS = 10.0
 """When many runs have taken so long, fewer count."""
 MOST_SECONDS = 60.0
 """When a check has taken so long, its remaining rules are not tried."""
@@ -69,7 +69,8 @@ class Kit:
     ) -> None:
         self.given, self.redis_url, self.proxy = case, redis_url, proxy
         self._starter = starter
-        self.peers = [*places(case.options), *places(case.connections)]
+        self._led = {n: each for n, each in case.options.items() if n not in case.direct}
+        self.peers = [*places(self._led), *places(case.connections)]
         self.peers += places(dict(case.environment))
         self.case = self._through_proxy(case)
         self._open = ExitStack()
@@ -85,7 +86,7 @@ class Kit:
         self.peers = [each for each in dict.fromkeys(self.peers) if each not in own]
         return replace(
             case,
-            options=redirected(case.options, lead),
+            options={**case.options, **redirected(self._led, lead)},
             environment=redirected(dict(case.environment), lead),
             connections=redirected(case.connections, lead),
         )

@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -29,6 +30,9 @@ from devstack.conformance.host import Host, kind_in, refusal
 from devstack.conformance.watching import Warned, Watch, open_sockets, threads
 from lib import aliases, limits
 from lib.vcon_library import prepare
+
+THREAD_SECONDS = 1.0
+"""How long threads may take to end."""
 
 type Answer = tuple[str, Any]
 
@@ -161,7 +165,7 @@ class _Subject:
         await asyncio.sleep(0)
         others = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
         tasks = [str(task.get_coro()) for task in others if "conformance" not in str(task)]
-        left = sorted(set(threads()) - set(self._threads))
+        left = await self._threads_left()
         sockets = open_sockets(self._port)
         growing.drop_modules(self._case.module)
         return {
@@ -171,6 +175,15 @@ class _Subject:
             "files": sorted(str(p) for p in (self._folder / "work").rglob("*") if p.is_file()),
             "warnings": list(self._warned.texts),
         }
+
+    async def _threads_left(self) -> list[str]:
+        """Threads that were started and have not ended shortly after the plugin's end."""
+        until = time.monotonic() + THREAD_SECONDS
+        while left := sorted(set(threads()) - set(self._threads)):
+            if time.monotonic() > until:
+                break
+            await asyncio.sleep(0.02)  # a thread that has been told ends by itself
+        return left
 
     async def do_output(self) -> str:
         """What was printed."""

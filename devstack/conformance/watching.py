@@ -61,7 +61,7 @@ class Watch:
         elif event == "open":
             self._opens(*details[:3])
         elif event in CHANGES:
-            self._changes(str(details[0]))
+            self._changes(event, str(details[0]))
         elif event in PROCESSES:
             self.processes.append(str(details[0]) if details else event)
 
@@ -78,9 +78,11 @@ class Watch:
 
     def _opens(self, path: object, mode: object, flags: object) -> None:
         if isinstance(path, str | bytes | os.PathLike) and int(flags or 0) & WRITING:  # type: ignore[call-overload]
-            self._changes(os.fsdecode(path))
+            self._changes("open", os.fsdecode(path))
 
-    def _changes(self, path: str) -> None:
+    def _changes(self, event: str, path: str) -> None:
+        if event == "os.mkdir" and Path(path).is_dir():
+            return  # it was there
         if not path.startswith(UNWATCHED) and "__pycache__" not in path:
             self.written.append(str(Path(path).absolute()))
             self._count()

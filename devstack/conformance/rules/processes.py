@@ -24,6 +24,10 @@ BYTES_A_RUN = 8192
 """Bytes that a run may leave outside of Python's objects; the heap's own growth stays below."""
 
 
+LEAST_RUNS = 20
+"""Runs between two looks at the memory; fewer show nothing."""
+
+
 @dataclass(slots=True)
 class _Point:
     """Where it was killed, and whether it was."""
@@ -134,6 +138,8 @@ def memory(kit: Kit) -> Verdict:
     _, middle, last = growth["looks"]
     if growth["failures"]:
         return failed(f"{growth['failures']} of {last['runs']} runs failed", kit.where())
+    if last["runs"] - middle["runs"] < LEAST_RUNS:
+        return not_applicable(f"only {last['runs']} runs in the time that it has")
     objects = [_a_run(growth["looks"], number, "blocks") for number in (0, 1)]
     size = _a_run(growth["looks"], 1, "bytes")
     seen = f"{objects[1]:.2f} objects and {size:.0f} bytes more a run, at {last['runs']} runs"
