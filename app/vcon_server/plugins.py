@@ -13,7 +13,6 @@ from pipeline.plugins.requirement import inexact, read
 AREA = "plugins"
 NOT_BUILT_IN = {
     "links.datatrails",
-    "storage.spaceandtime",
 }
 """Modules of vcon-server for which this service has none of the same name."""
 TRANSCRIPTIONS = (
@@ -132,6 +131,11 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
     "storage.vcon_mcp": (
         "parts that a vCon no longer has are removed there, which takes a second request",
         "options: remove_leftovers: false for one request",
+    ),
+    "storage.spaceandtime": (
+        "options may be given in the configuration, too; a row that is there is updated, and a "
+        "failure makes a dead letter of the storage, there it is logged",
+        "",
     ),
     "storage.webhook": (
         "an answer other than 2xx makes a dead letter of the storage; there it is a success",

@@ -121,9 +121,21 @@ VARIABLES = (
     Variable(
         "DNS_REGISTRATION_EMAIL", "not needed", "only vcon-server's installation script reads it"
     ),
-    Variable("SXT_API_KEY", "not needed", "of storage.spaceandtime, which is not built in here"),
-    Variable("SXT_VCON_TABLENAME", "not needed", "of storage.spaceandtime"),
-    Variable("SXT_VCON_TABLE_WRITE_BISCUI", "not needed", "of storage.spaceandtime"),
+    Variable(
+        "SXT_API_KEY",
+        "other meaning",
+        "the API key of storage.spaceandtime, where its option is unset",
+    ),
+    Variable(
+        "SXT_VCON_TABLENAME",
+        "other meaning",
+        "the table of storage.spaceandtime, where its option is unset",
+    ),
+    Variable(
+        "SXT_VCON_TABLE_WRITE_BISCUI",
+        "other meaning",
+        "the biscuit of storage.spaceandtime, where its option is unset",
+    ),
     Variable("TICK_INTERVAL", "not needed", UNUSED),
     Variable("HOSTNAME", "not needed", UNUSED),
     Variable("DEEPGRAM_KEY", "not needed", f"{UNUSED}; the link takes the option DEEPGRAM_KEY"),

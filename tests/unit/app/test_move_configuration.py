@@ -98,7 +98,7 @@ def use(**changes: Any) -> PluginUse:
         ({"pip_name": "git+https://t:key@x/y.git@main"}, True, True, "stop", "//***@x"),
         ({"pip_name": "my-link==1.0"}, False, False, "stop", "DYNAMIC_INSTALL"),
         ({"pip_name": "a --index-url=x"}, False, True, "stop", "only --pre"),
-        ({"module": "storage.spaceandtime"}, False, True, "stop", "runs unchanged"),
+        ({"module": "links.datatrails"}, False, True, "stop", "runs unchanged"),
         ({"module": "links.taag"}, False, True, "stop", "no module links.taag"),
         ({}, False, True, "note", "my_link is installed at the start"),
         ({}, True, True, "stop", "my_link is refused in production"),
