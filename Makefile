@@ -17,7 +17,7 @@ SIDE_BY_SIDE = --numprocesses=auto --maxprocesses=4 --dist=worksteal
 COMPILE = uv pip compile --quiet --universal --python-version 3.12 --no-emit-index-url \
 	--generate-hashes --excludes requirements/excluded.in \
 	--custom-compile-command "make requirements" $(UPGRADE)
-EXTRAS = audio deepgram elasticsearch groq jq milvus mongo mysql openai s3 scitt sftp
+EXTRAS = audio deepgram elasticsearch groq jq milvus mongo mysql openai s3 scitt sftp whisper
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up image test venv check-plugin check-plugins chaos soak bench fuzz new-link new-storage new-action lint types check requirements sbom audit clean

@@ -1,9 +1,11 @@
-"""Transcribes recordings with a selected vendor.
+"""Transcribes recordings with a selected vendor, or in this process.
 
 Calls the vendor's own link with `vendor_options`: `openai` is `links.openai_transcribe`, `groq` is
 `links.groq_whisper`, `deepgram` is `links.deepgram_link`, `hugging_face` is
-`links.hugging_face_whisper`. Reads, writes and raises what that link
-does. An unknown vendor, a wrong option and a missing library are reported at the start.
+`links.hugging_face_whisper`. Without `vendor`, `links.whisper_builtin` transcribes with Whisper in
+this process, which needs the extra `whisper` (in vcon-server this has never worked). Reads, writes
+and raises what that link does. An unknown vendor, a wrong option and a missing library are reported
+at the start.
 """
 
 from collections.abc import Mapping
@@ -24,6 +26,7 @@ LINKS = {
     "groq": "groq_whisper",
     "deepgram": "deepgram_link",
     "hugging_face": "hugging_face_whisper",
+    "whisper_builtin": "whisper_builtin",
 }
 """The link of each vendor."""
 
@@ -31,8 +34,13 @@ LINKS = {
 class Options(PluginOptions):
     """Options of the link."""
 
-    vendor: Literal["openai", "groq", "deepgram", "hugging_face"] = Field(description="the vendor")
+    vendor: Literal["openai", "groq", "deepgram", "hugging_face", "whisper_builtin"] = Field(
+        "whisper_builtin", description="the vendor"
+    )
     vendor_options: dict[str, Any] = Field({}, description="the options of the vendor's own link")
+    transcribe_options: dict[str, Any] = Field(
+        {}, description="the former name of `vendor_options`, which is used without these"
+    )
 
     @model_validator(mode="after")
     def _fit_the_vendor(self) -> Self:
@@ -47,7 +55,7 @@ class Options(PluginOptions):
     @cached_property
     def given(self) -> Any:
         """The validated options of the vendor's own link."""
-        return self.link.Options.of(self.vendor_options)
+        return self.link.Options.of(self.vendor_options or self.transcribe_options)
 
     @property
     def link(self) -> ModuleType:

@@ -90,9 +90,9 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
     "links.tag": ("a tag that a vCon has already is not added again", ""),
     "links.tag_router": ("a vCon is put into a list once for a run, not once for each tag", ""),
     "links.transcribe": (
-        "`vendor` must be openai, groq, deepgram or hugging_face; the default of vcon-server, "
-        "whisper_builtin, is refused",
-        "options: vendor: openai",
+        "without `vendor` Whisper transcribes in this process, which needs the extra `whisper`; "
+        "there the link fails",
+        "",
     ),
     "links.webhook": (
         "an answer other than 2xx fails the run after its retries; there it is a success",

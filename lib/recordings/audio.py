@@ -7,10 +7,11 @@ through no other protocol, and accepts only formats that contain the audio thems
 memory and the size of its output are limited.
 """
 
+import itertools
 import re
 import resource
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,9 @@ _DURATION = re.compile(f"Duration: {_CLOCK}")
 _DECODED = re.compile(f"time={_CLOCK}")
 _SILENCE = re.compile(r"silence_(start|end): (-?\d+(?:\.\d+)?)")
 
+_PAUSE = (-40.0, 0.5)
+"""What counts as a silence to cut in: dBFS and seconds."""
+
 type Span = tuple[float, float]
 type Part = tuple[str, bytes]
 """A file name and its content."""
@@ -167,6 +171,30 @@ def uploads(
         stated_duration=duration_of(dialog),
         media_type=dialog.get("mediatype"),
     )
+
+
+def samples(dialog: dict[str, Any], most: float) -> Iterator[tuple[float, bytes]]:
+    """The recording of a dialog as parts of `Source.samples`, each with its start in seconds.
+
+    A part is not longer than about `most` seconds: cuts are moved into a silence nearby. Blocks;
+    one part at a time is in memory.
+
+    Raises:
+        MediaError, lib.fetching.FetchError: if the recording is missing or cannot be fetched.
+        AudioError: if ffmpeg cannot read it.
+    """
+    content, media_type = media(dialog), dialog.get("mediatype")
+    name = name_for(dialog, content, frozenset())
+    with TemporaryDirectory() as folder:
+        source = _source(Path(folder), name, content, raw_format(name, media_type))
+        del content
+        duration = source.duration()
+        if duration is None:
+            raise AudioError("ffmpeg cannot read the recording")
+        points = split_points(duration, source.silences(*_PAUSE), most) if duration > most else []
+        for start, end in itertools.pairwise([0.0, *points, None]):
+            assert start is not None
+            yield start, source.samples(start, end)
 
 
 def chunks(
@@ -275,10 +303,17 @@ class Source:
 
     def encoded(self, start: float, end: float | None) -> bytes:
         """The span as mono MP3 with 16 kHz, sufficient for speech; `end` None: to the end."""
-        part = self.file.with_name("part.mp3")
+        return self._span(start, end, "mp3", "-b:a", BIT_RATE)
+
+    def samples(self, start: float, end: float | None) -> bytes:
+        """The span as mono 16-bit samples in little-endian order, 16,000 a second."""
+        return self._span(start, end, "raw", "-f", "s16le")
+
+    def _span(self, start: float, end: float | None, ending: str, *encoding: str) -> bytes:
+        part = self.file.with_name(f"part.{ending}")
         until = () if end is None else ("-t", f"{end - start:.3f}")
-        encoding = ("-vn", "-ac", "1", "-ar", "16000", "-b:a", BIT_RATE, "-y", str(part))
-        self._log(*until, *encoding, start=start)
+        output = ("-vn", "-ac", "1", "-ar", "16000", *encoding, "-y", str(part))
+        self._log(*until, *output, start=start)
         content = part.read_bytes() if part.exists() else b""
         part.unlink(missing_ok=True)
         if not content:

@@ -21,6 +21,7 @@ EXTRAS = {
     "deepgram": "deepgram",
     "elastic_transport": "elasticsearch",
     "elasticsearch": "elasticsearch",
+    "faster_whisper": "whisper",
     "groq": "groq",
     "imageio_ffmpeg": "audio",
     "jq": "jq",

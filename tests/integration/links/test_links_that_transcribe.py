@@ -153,8 +153,8 @@ async def test_a_kind_that_the_vendor_does_not_take_is_encoded(
     ("options", "words"),
     [
         (
-            {"vendor": "whisper_builtin"},
-            "vendor: Input should be 'openai', 'groq', 'deepgram' or 'hugging_face'",
+            {"vendor": "whisper"},
+            "vendor: Input should be 'openai', 'groq', 'deepgram', 'hugging_face' or",
         ),
         ({"vendor": "openai"}, "vendor_options: Value error, credentials are missing"),
         ({"vendor": "deepgram", "vendor_options": {"minimum_duration": "x"}}, "minimum_duration"),
@@ -173,6 +173,7 @@ def test_a_wrong_vendor_or_option_is_told_at_the_start(options: dict[str, Any], 
         ("imageio_ffmpeg", "openai", {"OPENAI_API_KEY": "k"}, "audio"),
         ("imageio_ffmpeg", "hugging_face", {"API_KEY": "k"}, "audio"),
         ("groq", "groq", {"API_KEY": "k"}, "groq"),
+        ("faster_whisper", "whisper_builtin", {}, "whisper"),
     ],
 )
 def test_a_library_that_is_missing_is_told_with_the_extra_that_has_it(
@@ -184,7 +185,7 @@ def test_a_library_that_is_missing_is_told_with_the_extra_that_has_it(
 ) -> None:
     """By the vendor's own link and through `transcribe`, also where only a proxy needs it."""
     link = f"links.{transcribe.LINKS[vendor]}"
-    for module in (link, "lib.recordings.audio", "lib.recordings.audio", "lib.openai_client"):
+    for module in (link, "lib.ai.local_whisper", "lib.recordings.audio", "lib.openai_client"):
         monkeypatch.delitem(sys.modules, module, raising=False)
         monkeypatch.delattr(module, raising=False)
     monkeypatch.setitem(sys.modules, library, None)

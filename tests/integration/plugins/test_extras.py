@@ -52,6 +52,7 @@ PLUGINS: dict[str, Plugins] = {
     "s3": {"storage.s3": {"aws_bucket": "b"}, "links.diet": {"s3_bucket": "b"}},
     "scitt": {"links.scitt": {}, "storage.scitt": {}},
     "sftp": {"storage.sftp": {"username": "u", "password": "p"}},
+    "whisper": {"links.whisper_builtin": {}, "links.transcribe": {}},
 }
 """The plugins that need an extra, each with the least options it takes."""
 WITHOUT_TOO = {"links.diet", "links.transcribe"}

@@ -29,6 +29,7 @@ from tests.integration.support.vendors.sftp import sftp_server
 from tests.integration.support.vendors.slack import Slack
 from tests.integration.support.vendors.transparency import transparency
 from tests.integration.support.vendors.vcon_mcp import vcon_mcp
+from tests.integration.support.whisper_model import write_model
 from tests.plugins.scene import Later
 
 type Content = dict[str, Any]
@@ -272,6 +273,11 @@ def _diet(parts: Counterparts) -> Content:
     return {"options": {"remove_dialog_body": True, "post_media_to_url": url, **QUICK}}
 
 
+def _whisper(parts: Counterparts) -> Content:
+    folder = write_model(parts.folder / "whisper")
+    return {"options": {"model_path": str(folder), "device": "cpu", "cpu_threads": 1}}
+
+
 def _vcon_mcp(parts: Counterparts) -> Content:
     return {"options": {**parts.start(vcon_mcp()).options, **QUICK}}
 
@@ -317,6 +323,7 @@ CASES: Mapping[str, Callable[[Counterparts], Content]] = {
     "links.tag_router": _plain(tag_routes={"topic": "bikes"}),
     "links.transcribe": _vendor(links.chosen),
     "links.webhook": _webhooks,
+    "links.whisper_builtin": _whisper,
     "links.wtf_transcribe": _vendor(links.asking_vfun),
     "storage.chatgpt_files": _chatgpt_files,
     "storage.connection": _storage_connection,

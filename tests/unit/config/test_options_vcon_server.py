@@ -43,7 +43,7 @@ KNOWN = {
     "store_receipt",
     "links.tag": "tags",
     "links.tag_router": "tag_routes forward_original",
-    "links.transcribe": "vendor vendor_options",
+    "links.transcribe": "vendor vendor_options transcribe_options",
     "links.webhook": "webhook-urls headers",
     "links.wtf_transcribe": "vfun-server-url language diarize vfun-timeout url-timeout api-key",
     "storage.chatgpt_files": f"vector_store_id purpose {CREDENTIALS}",
@@ -71,7 +71,6 @@ KNOWN = {
 WITHOUT_MEANING = {
     "links.sampler": "rate",
     "links.tag_router": "rules",
-    "links.transcribe": "transcribe_options",
     "storage.dataverse": "name",
     "storage.elasticsearch": "hosts",
     "storage.redis_storage": "redis_url",

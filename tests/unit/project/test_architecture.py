@@ -33,6 +33,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     "deepgram": r"links/deepgram_link\.py",
     "groq": r"links/groq_whisper\.py",
     "jq": r"links/jq_link\.py|lib/jq/child\.py",
+    "faster_whisper": r"lib/ai/local_whisper\.py",
     "imageio_ffmpeg": r"lib/recordings/audio\.py",
     "cbor2": r"lib/scitt/(cose|service)\.py",
     "cryptography": r"lib/scitt/\w+\.py|links/scitt/create_hashed_signed_statement\.py",
