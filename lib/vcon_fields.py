@@ -1,5 +1,6 @@
 """Fields of a vCon, as storages need them; see `schemas.uuids` for the accepted uuids."""
 
+import asyncio
 import hashlib
 import json
 from datetime import UTC, datetime
@@ -28,3 +29,8 @@ def document_hash(vcon_dict: dict[str, Any]) -> str:
     It is not a canonical form: the order of members and their spelling count.
     """
     return hashlib.sha256(json.dumps(vcon_dict).encode()).hexdigest()
+
+
+async def hash_of(vcon_dict: dict[str, Any]) -> str:
+    """`document_hash` in a thread: a vCon may have hundreds of megabytes."""
+    return await asyncio.to_thread(document_hash, vcon_dict)

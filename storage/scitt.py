@@ -37,13 +37,12 @@ from lib.scitt.statements import (
     Record,
     StatementOptions,
     Subject,
-    hash_of,
     is_of,
     make,
     registered,
     subjects,
 )
-from lib.vcon_fields import required_uuid
+from lib.vcon_fields import hash_of, required_uuid
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_client import close
 from lib.web.http_retry import VendorError

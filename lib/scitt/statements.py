@@ -7,7 +7,6 @@ RFC 9597 has it, 15), the public key, and in a map of texts the operation, the n
 of the vCon.
 """
 
-import asyncio
 import base64
 import binascii
 from collections.abc import Mapping
@@ -32,7 +31,6 @@ from lib.scitt.cose import (
 )
 from lib.scitt.receipts import UnknownKeyError, entries_of, verify
 from lib.scitt.service import ServiceOptions
-from lib.vcon_fields import document_hash
 
 CLAIMS, CWT_CLAIMS = 13, 15
 ISSUER, SUBJECT, CONFIRMATION = 1, 2, 8
@@ -215,11 +213,6 @@ async def registered(options: StatementOptions, statement: Statement) -> Record:
         "scrapi_url": options.scrapi_url,
         "signed_statement": base64.b64encode(statement.signed).decode(),
     }
-
-
-async def hash_of(document: Document) -> str:
-    """`document_hash` in a thread: a vCon may have hundreds of megabytes."""
-    return await asyncio.to_thread(document_hash, document)
 
 
 def is_of(record: object, options: StatementOptions, document: Document, operation: str) -> bool:

@@ -43,12 +43,12 @@ from lib.scitt.statements import (
     Record,
     StatementOptions,
     Subject,
-    hash_of,
     is_of,
     make,
     registered,
     subjects,
 )
+from lib.vcon_fields import hash_of
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_client import close
 from lib.web.http_retry import VendorError

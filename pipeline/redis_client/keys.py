@@ -83,6 +83,7 @@ _TYPES_BY_PREFIX = {
     "pc:parked:": "zset",
     "pc:media:": "hash",
     "pc:receipts:": "list",
+    "pc:asset:": "string",
 }
 """The types of the keys that exist once for each run, worker, list or vCon, by prefix."""
 FINISHED_CHANNEL = "pc:finished"

@@ -60,6 +60,7 @@ KINDS = (
     Kind(keys.CAUSE_LISTS, Treatment.KEEP, "causes of failures; a chore brings them in line"),
     Kind("pc:replay:", Treatment.KEEP, "what was replayed"),
     Kind("pc:replays", Treatment.KEEP, "what was replayed"),
+    Kind("pc:asset:", Treatment.KEEP, "the asset of the day at DataTrails"),
     Kind("pc:receipts:", Treatment.KEEP, "what storage.scitt has registered"),
     Kind("pc:paused", Treatment.KEEP, "an operator's decision, with its end"),
     Kind(keys.HISTORY, Treatment.LAST, "runs on their way to Postgres, which is read after it"),
