@@ -11,10 +11,6 @@ from pipeline.plugins.missing import plugin_meant, shown
 from pipeline.plugins.requirement import inexact, read
 
 AREA = "plugins"
-NOT_BUILT_IN = {
-    "links.datatrails",
-}
-"""Modules of vcon-server for which this service has none of the same name."""
 TRANSCRIPTIONS = (
     "URLs of recordings at private addresses and `file://` are refused here, unless "
     "ALLOW_PRIVATE_URLS=true for the former"
@@ -36,6 +32,11 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
     "links.check_and_tag": (
         "two of these links with one analysis_type in a chain both ask; there the second does not",
         "",
+    ),
+    "links.datatrails": (
+        "an event that DataTrails has already, of the same vCon, operation, link and hash, is not "
+        "recorded again",
+        "options: again_if_changed: true to record `vcon_created` of each changed vCon, too",
     ),
     "links.deepgram_link": (TRANSCRIPTIONS, ""),
     "links.detect_engagement": (
@@ -240,10 +241,6 @@ def _installed(use: PluginUse, wanted: str, *, exact: bool, installs: bool) -> F
 
 
 def _missing(use: PluginUse) -> Finding:
-    if use.module in NOT_BUILT_IN:
-        text = f"{use.module} is not built in here; vcon-server's own module runs unchanged"
-        remedy = f"copy it to plugins/{use.module.replace('.', '/')}, and set PYTHONPATH=plugins"
-        return Finding(AREA, _severity(use), use.path, text, remedy)
     near = plugin_meant(use.module)
     text = f"no module {use.module}; vcon-server installs a package {use.module}, here none is"
     hint = f"did you mean {near}?" if near else f"{use.path}.pip_name: package==1.2.3"

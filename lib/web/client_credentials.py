@@ -11,19 +11,25 @@ from lib.web.http_retry import HttpRetry, VendorError
 from lib.web.json_api import JsonAnswer, call_json
 
 UNAUTHORIZED = 401
+KIND = "client credentials"
+"""The kind of the tokens among the clients that `lib.web.http_client` keeps."""
 EARLY = 300.0
 """Seconds before its end at which a token is replaced, or half its time if that is less."""
-SHORTEST = 1.0
-"""Seconds for which a token is kept at least, so that it is not asked for in each request."""
 
 
 class Grant(NamedTuple):
-    """Where tokens come from and for which client; `server` is the name in errors."""
+    """Where tokens come from, and for which client.
+
+    `issuer` is the name of that server in errors, `refused` the error if the API answers 401 to a
+    new token.
+    """
 
     url: str
     client_id: str
     client_secret: SecretStr
-    server: str
+    issuer: str
+    refused: str
+    scope: str = ""
 
 
 async def call_with_token(
@@ -36,7 +42,7 @@ async def call_with_token(
     Raises:
         VendorError: if there is no token, or the new one is refused, too.
     """
-    kept: _Token = http_client.kept(("client credentials", *grant), _Token)
+    kept: _Token = http_client.kept((KIND, *grant), _Token)
     refused = ""
     for _ in range(2):
         token = await kept.get(grant, retry, refused)
@@ -44,7 +50,7 @@ async def call_with_token(
         if answer.status != UNAUTHORIZED:
             return answer
         refused = token
-    raise VendorError(f"{grant.server} answered 401 to the client {grant.client_id}")
+    raise VendorError(grant.refused)
 
 
 class _Token:
@@ -61,7 +67,7 @@ class _Token:
             now = asyncio.get_running_loop().time()
             if not self._token or self._token == refused or now >= self._end:
                 self._token, seconds = await _new_token(grant, retry)
-                self._end = now + max(seconds - EARLY, seconds / 2, SHORTEST)
+                self._end = now + max(seconds - EARLY, seconds / 2)
             return self._token
 
     async def aclose(self) -> None:
@@ -76,10 +82,10 @@ async def _new_token(grant: Grant, retry: HttpRetry) -> tuple[str, float]:
         "client_id": grant.client_id,
         "client_secret": grant.client_secret.get_secret_value(),
     }
-    server = f"the token endpoint of {grant.server}"
-    answer = await call_json("POST", grant.url, server=server, retry=retry, data=form)
+    form |= {"scope": grant.scope} if grant.scope else {}
+    answer = await call_json("POST", grant.url, server=grant.issuer, retry=retry, data=form)
     body = answer.body if isinstance(answer.body, dict) else {}
     token, seconds = body.get("access_token"), body.get("expires_in", 3600)
     if not isinstance(token, str) or not token or not isinstance(seconds, int | float):
-        raise VendorError(f"{server} answered without a token")
+        raise VendorError(f"{grant.issuer} answered without a token")
     return token, float(seconds)

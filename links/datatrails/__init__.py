@@ -91,14 +91,18 @@ async def run(
     wanted = options.same(attributes)
     try:
         if not await api.is_recorded(options, wanted):
-            today = datetime.now(UTC).date().isoformat()
-            await api.record(options, today, attributes)
+            await api.record(options, today(), attributes)
     except VendorError:
         increment_counter("conserver.link.datatrails.event_creation_failures")
         raise
     if options.asset_free_events:
         await _record_without_asset(options, vcon_uuid, attributes, wanted)
     return vcon_uuid
+
+
+def today() -> str:
+    """The day of assets that are needed now, in UTC."""
+    return datetime.now(UTC).date().isoformat()
 
 
 async def _record_without_asset(

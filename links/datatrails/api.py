@@ -104,7 +104,13 @@ class ApiOptions(HttpRetryOptions):
     def grant(self) -> Grant:
         """Where tokens come from."""
         endpoint = self.auth.token_endpoint or self.auth_url
-        return Grant(endpoint, self.client_id, self.client_secret, SERVER)
+        return Grant(
+            endpoint,
+            self.client_id,
+            self.client_secret,
+            issuer=f"the token endpoint of {SERVER}",
+            refused=f"{SERVER} answered 401 to the client {self.client_id}",
+        )
 
 
 async def record(options: ApiOptions, day: str, attributes: Attributes) -> None:

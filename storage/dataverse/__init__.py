@@ -33,6 +33,7 @@ from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_fields import created_at, required_uuid
 from lib.vcon_redis import AsyncVconRedis
 from lib.web import http_client
+from lib.web.client_credentials import KIND
 from lib.web.http_retry import VendorError
 from storage.dataverse.api import NOT_FOUND, call
 from storage.dataverse.options import Options
@@ -92,7 +93,7 @@ async def delete(vcon_uuid: str, opts: Given = None) -> bool:
 
 async def close() -> None:
     """Forget the tokens of this event loop; the next call asks for new ones."""
-    await http_client.close("dataverse")
+    await http_client.close(KIND)
 
 
 def _row(document: Document, uuid: str, options: Options) -> dict[str, Any]:

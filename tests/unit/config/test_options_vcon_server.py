@@ -21,6 +21,7 @@ KNOWN = {
     f"remove_body_properties only_if {CREDENTIALS}",
     "links.check_and_tag": "tag_name tag_value evaluation_question analysis_type model source "
     f"response_format verbosity minimal_reasoning {CREDENTIALS}",
+    "links.datatrails": "api_url auth_url partner_id asset_attributes auth vcon_operation",
     "links.deepgram_link": "minimum_duration DEEPGRAM_KEY minimum_confidence api model",
     "links.delay": "seconds",
     "links.detect_engagement": "prompt analysis_type model sampling_rate temperature source "

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -37,8 +36,10 @@ def service() -> Iterator[DataTrails]:
 
 
 @pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that plugins find; no asset is known."""
+async def store(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[VconStore]:
+    """A store with one vCon behind the connection that plugins find; no day ends."""
+    day = link_module.today()
+    monkeypatch.setattr(link_module, "today", lambda: day)
     async with connected(redis_url) as found:
         await found.put(VCON)
         yield found
@@ -50,19 +51,13 @@ def options(service: DataTrails, **changes: Any) -> dict[str, Any]:
     return {**service.options, **QUICK, "vcon_operation": "vcon_enhanced", **changes}
 
 
-def today() -> str:
-    """The day in UTC."""
-    return datetime.now(UTC).date().isoformat()
-
-
 async def test_a_vcon_is_recorded_with_its_hash(service: DataTrails) -> None:
     """On the asset of the day, and without an asset; the vCon stays as it is."""
-    before = today()
     given = options(service, partner_id="us", asset_attributes={"arc_display_type": "a"})
     assert await run(UUID, "a_link", given) == UUID
     [asset], [event], [free] = service.assets, service.events, service.free_events
     assert asset["attributes"]["arc_display_type"] == "a"
-    assert asset["attributes"]["droid_id"] in (before, today())
+    assert asset["attributes"]["droid_id"] == link_module.today()
     assert event["asset_identity"] == asset["identity"]
     attributes = event["event_attributes"]
     assert attributes == free["attributes"]
@@ -172,7 +167,7 @@ async def test_wrong_credentials_are_named_without_the_secret(service: DataTrail
     """The token endpoint refuses them, and nothing else is asked."""
     given = options(service)
     given["auth"] = {**given["auth"], "client_secret": WRONG}
-    with pytest.raises(VendorError, match="the token endpoint of DataTrails answered 401$"):
+    with pytest.raises(VendorError, match=r"the token endpoint of DataTrails answered 401$"):
         await run(UUID, "a_link", given)
     assert len(service.got) == 1
 
