@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Self, override
 
 from pydantic import Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from core.action_author import author_of
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.interfaces import Client
+from schemas.dead_letter import Uncertain
 from schemas.selection import exactly_one
 from schemas.uuids import Uuid
 
@@ -28,6 +30,10 @@ class ReplayDeadLetters(ActionRunner):
     cause: str | None = Field(None, description="Only of this cause")
     limit: int = Field(1000, ge=1, le=100_000, description="Most")
     from_start: bool = Field(False, description="Repeat links too")
+    # not in the description that is published, which is the same as before
+    uncertain: SkipJsonSchema[Uncertain | None] = Field(
+        None, description="Steps that may have happened: repeat or skip"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -44,6 +50,7 @@ class ReplayDeadLetters(ActionRunner):
             cause=self.cause,
             limit=self.limit,
             from_start=self.from_start,
+            uncertain=self.uncertain,
         )
         return ActionResponse(status_code=200, fields={"replayed": replayed})
 

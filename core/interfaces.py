@@ -16,7 +16,7 @@ from core.operation_interfaces import ConfigurationAdmin, VconServerOperations
 from core.operator_interfaces import OperatorApi
 from schemas.chain import ChainSummary
 from schemas.connection import ConnectionSummary
-from schemas.dead_letter import DeadLetterPage
+from schemas.dead_letter import DeadLetterPage, Uncertain
 from schemas.deletion import Deletion
 from schemas.ingress_key import AuditEvent, Author, IngressKey, MadeKey, NewKey, Usage
 from schemas.run import Run, Step
@@ -116,8 +116,12 @@ class Operations(Protocol):
         cause: str | None,
         limit: int,
         from_start: bool,
+        uncertain: Uncertain | None = None,
     ) -> int:
-        """Queue dead letters again, at the failed step or from the start; returns their number."""
+        """Queue dead letters again, at the failed step or from the start; returns their number.
+
+        `uncertain`: what is done with steps that may have happened.
+        """
         ...
 
     async def enqueue(

@@ -1,8 +1,13 @@
 """Dead letters in answers."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
+
+type Uncertain = Literal["repeat", "skip"]
+"""What a replay does with a step that may have happened: repeat it, or go on after it."""
 
 
 class DeadLetter(BaseModel):
@@ -26,6 +31,8 @@ class DeadLetter(BaseModel):
     beside: list["DeadLetter"] = Field(default_factory=list)
     fingerprint: str | None = Field(None, exclude=True)
     """That of its cause; None if a version without fingerprints, or another program, wrote it."""
+    uncertain: SkipJsonSchema[bool] = Field(False, exclude_if=lambda value: not value)
+    """Whether its step may have happened, and must not be repeated unseen; left out if not."""
 
 
 class DeadLetterPage(BaseModel):

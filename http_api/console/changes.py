@@ -58,6 +58,11 @@ PERIODS = (
     ("", "without an end"),
 )
 """How long something lasts that ends by itself, in seconds."""
+UNCERTAIN = (
+    ("", "leave them"),
+    ("repeat", "repeat the step"),
+    ("skip", "go on after the step"),
+)
 _TABLE = (
     Change(
         "pause",
@@ -117,6 +122,13 @@ _TABLE = (
             Field("storage", "Storage", "given"),
             Field("canary", "Canary", value="10", hint="vCons that go first; 0: none"),
             Field("rate", "Rate", value="50", hint="vCons a second"),
+            Field(
+                "uncertain",
+                "Steps that may have happened",
+                "choice",
+                "",
+                choices=UNCERTAIN,
+            ),
             Field("since", "Failed since", hint="such as 2026-11-30T08:00Z; empty: all"),
             Field("dry_run", "Only count them", "check"),
         ],

@@ -3,7 +3,7 @@
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,8 @@ from pipeline.custody.replay_rows import ReplayRows
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.slices import chunks, find_first
-from schemas.dead_letter import DeadLetter, DeadLetterPage
+from pipeline.runs.effects.replaying import can_skip, going_on
+from schemas.dead_letter import DeadLetter, DeadLetterPage, Uncertain
 from schemas.run import Run, Step
 
 
@@ -81,16 +82,40 @@ def prepared(
     failed: dict[str, Any] | None,
     *,
     from_start: bool,
-) -> Replay:
+    uncertain: Uncertain | None = None,
+) -> Replay | None:
     """A new run for an entry of the dead-letter list `name`.
 
     It goes on at the step that failed; it starts over if `from_start`, or if the checkpoint of the
     failed run has expired. A start uses the vCon that came in, if Redis still has it.
+
+    `uncertain`: what is done with a step that may have happened. None if it cannot go on after that
+    step, since what was done before it is not known.
     """
-    run_id = new_run_id()
+    skips = uncertain == "skip" and letter.uncertain and not from_start
+    if skips and not can_skip(letter, failed):
+        return None
     vcon_uuid = (failed and from_start and failed["vcon_in"]) or letter.vcon_uuid
-    run = Run(
-        run_id=run_id,
+    run = _fresh(destination, vcon_uuid)
+    if failed and not from_start:
+        run |= going_on(failed, letter, uncertain)
+    elif not from_start:
+        run |= {"steps": [step.model_dump(mode="json") for step in destination.done]}
+    return Replay(
+        letter=letter,
+        list_name=destination.list_name,
+        vcon_uuid=vcon_uuid,
+        run_id=run["run_id"],
+        checkpoint=storable_json(run),
+        failed_run=letter.run_id if failed and letter.run_id else "",
+        used=destination.used,
+        letters=[name, *_other_letters(name, failed)],
+    )
+
+
+def _fresh(destination: Destination, vcon_uuid: str) -> dict[str, Any]:
+    return Run(
+        run_id=new_run_id(),
         chain=destination.chain,
         vcon_in=vcon_uuid,
         vcon_out=vcon_uuid,
@@ -99,21 +124,6 @@ def prepared(
         attempts=0,
         queued_at=datetime.now(UTC),
     ).model_dump(mode="json")
-    if failed and not from_start:
-        done = [step for step in failed["steps"] if step["outcome"] == "ok"]
-        run |= {"vcon_out": failed["vcon_out"], "steps": done}
-    elif not from_start:
-        run |= {"steps": [step.model_dump(mode="json") for step in destination.done]}
-    return Replay(
-        letter=letter,
-        list_name=destination.list_name,
-        vcon_uuid=vcon_uuid,
-        run_id=run_id,
-        checkpoint=storable_json(run),
-        failed_run=letter.run_id if failed and letter.run_id else "",
-        used=destination.used,
-        letters=[name, *_other_letters(name, failed)],
-    )
 
 
 def _is_run_list(destination: Destination) -> bool:
@@ -139,7 +149,8 @@ class Selection:
     """Which dead letters are replayed, into which list, and from which step.
 
     An entry whose `destination` is None stays. `vcon_uuids`, `cause` and `fingerprint` restrict the
-    selection. `awaited`: seconds for which the ends of the new runs are published.
+    selection. `awaited`: seconds for which the ends of the new runs are published. `uncertain`:
+    what is done with steps that may have happened.
     """
 
     destination: Callable[[DeadLetter], Destination | None]
@@ -149,6 +160,9 @@ class Selection:
     from_start: bool = False
     fingerprint: str | None = None
     awaited: int = 0
+    uncertain: Uncertain | None = None
+    unsure: set[str] = field(default_factory=set)
+    """The vCons that stay because nothing says what is done with a step that may have happened."""
 
     def _fits(self, letter: DeadLetter) -> bool:
         has_fingerprint = self.fingerprint in (None, letter.fingerprint or UNKNOWN)
@@ -157,7 +171,11 @@ class Selection:
     def pick(self, letter: DeadLetter) -> tuple[DeadLetter, Destination] | None:
         """The first of an entry's reasons that is selected, and where that goes; None for none."""
         for each in (letter, *letter.beside):
-            if self._fits(each) and (destination := self.destination(each)):
+            if not self._fits(each):
+                continue
+            if each.uncertain and self.uncertain is None and not self.from_start:
+                self.unsure.add(each.vcon_uuid)
+            elif destination := self.destination(each):
                 return each, destination
         return None
 
@@ -311,10 +329,14 @@ class DeadLetters:
         queued: list[str] = []
         for chosen in chunks(picks[:limit], REPLAYED):
             runs = await self._failed_runs([letter for letter, _ in chosen])
+            how: Any = {"from_start": selection.from_start, "uncertain": selection.uncertain}
             replays = [
-                prepared(name, letter, destination, run, from_start=selection.from_start)
+                replay
                 for (letter, destination), run in zip(chosen, runs, strict=True)
+                if (replay := prepared(name, letter, destination, run, **how))
             ]
+            if not replays:
+                continue
             positions = await self._positions(name, replays, near)
             refs = await self._rows.accept(replays)
             words = [
@@ -324,7 +346,7 @@ class DeadLetters:
             ]
             if selection.awaited:
                 words += [selection.awaited, *(replay.used for replay in replays)]
-            about = self._run_expiry, trace_context(), len(chosen)
+            about = self._run_expiry, trace_context(), len(replays)
             reply = await self._connection.script("replay", *about, *words)
             queued += await self._rows.queued(replays, refs, reply)
             near = max(positions[name].values(), default=near)

@@ -16,13 +16,27 @@ from pipeline.plugins.loader import LoadedStorage
 from pipeline.redis_client import keys
 from pipeline.runs.calls import PluginCalls
 from pipeline.storages.lookup import VconLookup, checked_uuid
-from schemas.dead_letter import DeadLetter, DeadLetterPage
+from schemas.dead_letter import DeadLetter, DeadLetterPage, Uncertain
 from schemas.deletion import Deletion
 from schemas.run import Step, StepKind
 from schemas.run_page import RunPage, RunQuery
 from schemas.vcon_page import VconPage
 
 CANNOT_DELETE = "it cannot delete: its module has no delete()"
+HOW = (
+    "say whether that step is repeated (uncertain: repeat), or the run goes on after it "
+    "(uncertain: skip)"
+)
+
+
+class UncertainLeftError(InvalidError):
+    """Nothing was replayed, since it is not said what happens to steps that may have happened."""
+
+
+def left(count: int) -> str:
+    """What is told of dead letters that stay."""
+    some = "1 dead letter has a step" if count == 1 else f"{count} dead letters have steps"
+    return f"{some} that may have happened: {HOW}"
 
 
 class PipelineOperations:
@@ -68,8 +82,13 @@ class PipelineOperations:
         cause: str | None,
         limit: int,
         from_start: bool,
+        uncertain: Uncertain | None = None,
     ) -> int:
-        """Queue dead letters again, at the step that failed; how many."""
+        """Queue dead letters again, at the step that failed; how many.
+
+        Raises:
+            UncertainLeftError: none was queued, and those that might be need `uncertain`.
+        """
         named = None if vcon_uuids is None else [checked_uuid(each) for each in vcon_uuids]
         selection = Selection(
             destination=lambda letter: self._destination(letter, list_name, storage),
@@ -77,9 +96,13 @@ class PipelineOperations:
             vcon_uuids=named,
             cause=cause,
             from_start=from_start,
+            uncertain=uncertain,
         )
         name = await self.letters(list_name, storage)
-        return len(await self.letter_lists.replay(name, selection))
+        runs = await self.letter_lists.replay(name, selection)
+        if selection.unsure and not runs:
+            raise UncertainLeftError(left(len(selection.unsure)))
+        return len(runs)
 
     def destination(self, letter: DeadLetter, letters: str) -> Destination | None:
         """Where an entry of a dead-letter list is queued again; None while no chain reads that."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from core.observability.failure_cause import UNKNOWN
 from pipeline.admin.causes import CauseIndex
 from pipeline.admin.dead_letters import REPLAYED, DeadLetters, Destination, Selection
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import DeadLetter, Uncertain
 
 PAGE = 500
 """uuids that are read from the index at once."""
@@ -44,8 +44,12 @@ class Feed:
         sources: Sequence[Source],
         window: Window,
         attempts_of: Callable[[str], int],
+        uncertain: Uncertain | None = None,
     ) -> None:
-        """`attempts_of`: the attempts that a chain makes."""
+        """`attempts_of`: the attempts that a chain makes; `uncertain`: see `Selection`."""
+        self._uncertain = uncertain
+        self.unsure: set[str] = set()
+        """vCons that stay because nothing says what is done with a step that may have happened."""
         self._letters = letters
         self._index: CauseIndex = letters.index
         self._destination = destination
@@ -94,6 +98,8 @@ class Feed:
             limit=REPLAYED,
             fingerprint=self._source.fingerprint,
             awaited=AWAITED_SECONDS if canary else 0,
+            uncertain=self._uncertain,
+            unsure=self.unsure,
         )
 
     async def _turn(self) -> bool:

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from core.errors import PatchcordError, UnavailableError
 from core.observability.failure_cause import OTHER, UNKNOWN
 from pipeline.admin.causes import CauseIndex
+from pipeline.admin.operations import left
 from pipeline.replays.ends import LOOK_SECONDS, Ends, has_ended
 from pipeline.replays.feed import Feed, Source
 from pipeline.replays.records import ReplayRecords
@@ -79,6 +80,7 @@ class ReplayRun:
                 if self._is_over():
                     break
             self._outcomes.add("done")
+            self._note_unsure()
         except PatchcordError as error:
             self._note("stopped", f"{error}; begin the same replay again for the rest")
             raise
@@ -189,6 +191,10 @@ class ReplayRun:
 
     def _left(self) -> int:
         return sum(cause.feed.left for cause in self._causes)
+
+    def _note_unsure(self) -> None:
+        if count := sum(len(cause.feed.unsure) for cause in self._causes):
+            self._errors.append(left(count))
 
     def _note(self, outcome: ReplayState, error: str) -> None:
         self._outcomes.add(outcome)

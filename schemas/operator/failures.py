@@ -5,6 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from schemas.dead_letter import Uncertain
+
 LONGEST_NAME = 512
 LONGEST_REASON = 500
 MOST_LISTS = 20
@@ -121,6 +123,8 @@ class ReplayOrder(BaseModel):
     canary: int = Field(CANARY, ge=0, le=1000)
     rate: float = Field(RATE, ge=0.1, le=100_000)
     limit: int = Field(MOST_REPLAYED, ge=1, le=MOST_REPLAYED)
+    uncertain: Uncertain | None = None
+    """What is done with steps that may have happened; those dead letters stay without it."""
     dry_run: bool = False
     wait: bool = False
     """Answer when the replay has ended, not when it has begun."""
@@ -164,6 +168,7 @@ class Replay(BaseModel):
     canary: int = 0
     rate: float = RATE
     limit: int = MOST_REPLAYED
+    uncertain: Uncertain | None = Field(None, exclude_if=lambda value: value is None)
     by: str = ""
     reason: str = ""
     started: datetime

@@ -2,12 +2,13 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from app.operator_cli.command import CliCommand, Shown, Table
 from app.operator_cli.numbers import at
 from app.operator_cli.words import SINCE, count, moment, within
 from core.errors import InvalidError
+from schemas.dead_letter import Uncertain
 from schemas.operator.failures import (
     CANARY,
     RATE,
@@ -105,6 +106,9 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=within(count, ReplayOrder, "limit"), metavar="N", help="at most N vCons"
     )
+    parser.add_argument(
+        "--uncertain", choices=get_args(Uncertain.__value__), help="steps that may have happened"
+    )
     parser.add_argument("--dry-run", action="store_true", help="count only; replay nothing")
 
 
@@ -121,7 +125,7 @@ def _replay(words: argparse.Namespace) -> Mapping[str, Any]:
         msg = "say what to replay: --cause, --list or --storage; `failures` shows the causes"
         raise InvalidError(msg)
     limit = {"limit": words.limit} if words.limit else {}
-    names = ("cause", "list_name", "storage", "since", "canary", "rate", "dry_run")
+    names = ("cause", "list_name", "storage", "since", "canary", "rate", "uncertain", "dry_run")
     return {name: getattr(words, name) for name in names} | limit | {"wait": True}
 
 

@@ -19,6 +19,7 @@ from pipeline.replays.feed import Feed, Source, Window
 from pipeline.replays.records import ReplayRecords
 from pipeline.replays.replay import Cause, ReplayRun
 from pipeline.replays.table import CauseTable, matching, rows_of
+from schemas.dead_letter import Uncertain
 from schemas.operator.failures import (
     MOST_LISTS,
     FailureCause,
@@ -65,7 +66,7 @@ class ReplayDesk:
             rows = matching(rows, order.cause)
         since = int(order.since.timestamp() * 1000) if order.since else 0
         window = Window(since, await self._table.index.now())
-        causes = [await self._cause(row, lists, window) for row in rows]
+        causes = [await self._cause(row, lists, window, order.uncertain) for row in rows]
         replay = _begun(order, call, [each for cause in causes for each in cause.sources])
         if order.dry_run:
             return replay
@@ -120,13 +121,20 @@ class ReplayDesk:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("replay ended early", exc_info=error)
 
-    async def _cause(self, row: FailureCause, lists: Sequence[ListCauses], window: Window) -> Cause:
+    async def _cause(
+        self,
+        row: FailureCause,
+        lists: Sequence[ListCauses],
+        window: Window,
+        uncertain: Uncertain | None,
+    ) -> Cause:
         sources = [
             Source(found.name, row.fingerprint, count)
             for found in lists
             if (count := await self._count(found, row.fingerprint, window))
         ]
-        feed = Feed(self._letters, self._parts.operations.destination, sources, window, self._tries)
+        to = self._parts.operations.destination
+        feed = Feed(self._letters, to, sources, window, self._tries, uncertain)
         label = f"{row.step}: {row.type}" if row.step else row.fingerprint
         return Cause(row.fingerprint, label, feed, sources, self._again(row, lists))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from core.observability.failure_cause import cause_of
+from pipeline.runs.marks import UNKNOWN_OUTCOME
 from pipeline.runs.parking import WAITING_TEXT
 from schemas.operator.timeline import Event, Place, State
 from schemas.run import Run, Step
@@ -75,8 +76,11 @@ def _retry(place: Place) -> tuple[State, str, str | None]:
 def _dead_letter(place: Place) -> tuple[State, str, str | None]:
     at = f" at {place.step}" if place.step else ""
     text = f"It failed{at} and is in {place.name}: {place.error or 'no reason is known'}"
-    has_fingerprint = place.cause and _FINGERPRINT.fullmatch(place.cause)
-    return "failed", text, f"replay --cause {place.cause}" if has_fingerprint else "failures"
+    if not (place.cause and _FINGERPRINT.fullmatch(place.cause)):
+        return "failed", text, "failures"
+    unsure = (place.error or "").startswith(UNKNOWN_OUTCOME)
+    how = " --uncertain HOW" if unsure else ""  # the operator decides
+    return "failed", text, f"replay --cause {place.cause}{how}"
 
 
 def _lock(place: Place) -> tuple[State, str, str | None]:
