@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from lib.options import vendor_variable
 from lib.web.http_retry import HttpRetryOptions
 
 AZURE_VERSION = "2024-10-21"
@@ -34,9 +35,14 @@ _FAMILIES = {
 
 _MISSING = (
     "credentials are missing: set OPENAI_API_KEY (or api_key), or AZURE_OPENAI_ENDPOINT with "
-    "AZURE_OPENAI_API_KEY, or LITELLM_PROXY_URL with LITELLM_MASTER_KEY"
+    "AZURE_OPENAI_API_KEY, or LITELLM_PROXY_URL with LITELLM_MASTER_KEY, here or in the environment"
 )
 
+
+_VARIABLES = (
+    *("LITELLM_PROXY_URL", "LITELLM_MASTER_KEY", "OPENAI_API_KEY"),
+    *("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_API_VERSION"),
+)
 
 USAGE_URL = "a URL to which the tokens or seconds used by each call are posted"
 USAGE_TOKEN = "the bearer token for that URL"  # noqa: S105 -- a description
@@ -80,7 +86,11 @@ class OpenAIOptions(ProxyOptions):
     azure_version: str = Field(
         AZURE_VERSION, alias="AZURE_OPENAI_API_VERSION", description="the version of Azure's API"
     )
-    key: SecretStr = Field(UNSET, alias="OPENAI_API_KEY", description="OpenAI's key")
+    key: SecretStr = Field(
+        UNSET,
+        alias="OPENAI_API_KEY",
+        description="OpenAI's key; without any credentials here: the variables of these names",
+    )
     openai_api_key: SecretStr = Field(UNSET, description="another name of `OPENAI_API_KEY`")
     api_key: SecretStr = Field(UNSET, description="another name of `OPENAI_API_KEY`")
     organization: str = Field("", description="OpenAI's organization")
@@ -105,16 +115,26 @@ class OpenAIOptions(ProxyOptions):
 def credentials(opts: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The API to use (`litellm`, `azure` or `openai`), and the arguments of its client.
 
+    The options decide; where they name no API completely, the variables of the same names do.
+
     Raises:
         ValueError: if no API has complete credentials.
     """
+    found = _complete(opts) or _complete({name: vendor_variable(name) for name in _VARIABLES})
+    if found is None:
+        raise ValueError(_MISSING)
+    api, access = found
     account = {
         "organization": _first(opts, "organization", "organization_key") or None,
         "project": _first(opts, "project", "project_key") or None,
     }
+    return api, access if api == "azure" else {**access, **account}
+
+
+def _complete(opts: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
     proxy, proxy_key = _first(opts, "LITELLM_PROXY_URL"), _first(opts, "LITELLM_MASTER_KEY")
     if proxy and proxy_key:
-        return "litellm", {"base_url": proxy.rstrip("/"), "api_key": proxy_key, **account}
+        return "litellm", {"base_url": proxy.rstrip("/"), "api_key": proxy_key}
     endpoint, azure_key = (
         _first(opts, "AZURE_OPENAI_ENDPOINT"),
         _first(opts, "AZURE_OPENAI_API_KEY"),
@@ -127,8 +147,8 @@ def credentials(opts: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
             "api_version": version,
         }
     if key := _first(opts, "OPENAI_API_KEY", "openai_api_key", "api_key"):
-        return "openai", {"api_key": key, **account}
-    raise ValueError(_MISSING)
+        return "openai", {"api_key": key}
+    return None
 
 
 def infer_vendor(opts: Mapping[str, Any]) -> str:

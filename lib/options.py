@@ -11,6 +11,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from core.environment import inherited_environment
+from core.observability.redaction import KNOWN, names_a_secret
 
 
 class PluginOptions(BaseModel):
@@ -52,7 +53,10 @@ def vendor_variable(name: str) -> str:
 
     A plugin uses it where its option for the same is unset.
     """
-    return inherited_environment().get(name, "").strip()
+    value = inherited_environment().get(name, "").strip()
+    if names_a_secret(name):
+        KNOWN.learn_value(value)
+    return value
 
 
 GuestOptions = PluginOptions

@@ -34,6 +34,7 @@ from lib.dialogs import Entry, is_at_hand, media
 from lib.fetching import refuse_private
 from lib.metrics import record_histogram
 from lib.openai_options import UNSET, ProxyOptions
+from lib.options import vendor_variable
 from lib.plain_calls import plain_too
 from lib.web.http_client import shared_client
 from lib.web.http_retry import VendorError, call_vendor
@@ -52,6 +53,8 @@ REPORTED = "DEEPGRAM_TRANSCRIBE"
 """The `sub_type` of the usage report."""
 
 HOST = "https://api.deepgram.com"
+KEYS = ("DEEPGRAM_KEY", "DEEPGRAM_API_KEY")
+"""The variables that have Deepgram's key."""
 _TEXTS = frozenset({"language", "model", "tier", "version", "encoding"})
 """Deepgram's options that are never a boolean."""
 
@@ -59,7 +62,11 @@ _TEXTS = frozenset({"language", "model", "tier", "version", "encoding"})
 class Options(ProxyOptions):
     """Options of the link."""
 
-    deepgram_key: SecretStr = Field(UNSET, alias="DEEPGRAM_KEY", description="Deepgram's key")
+    deepgram_key: SecretStr = Field(
+        UNSET,
+        alias="DEEPGRAM_KEY",
+        description="Deepgram's key; unset: the variable `DEEPGRAM_KEY` or `DEEPGRAM_API_KEY`",
+    )
     minimum_duration: float = Field(60, description="seconds; shorter recordings are skipped")
     minimum_confidence: float = Field(
         0.5, description="the lowest confidence, from 0 to 1, of a transcript that is stored"
@@ -82,13 +89,22 @@ class Options(ProxyOptions):
 
     @model_validator(mode="after")
     def _has_credentials(self) -> Self:
-        if not (self.has_proxy or self.deepgram_key.get_secret_value()):
-            raise ValueError("set DEEPGRAM_KEY, or LITELLM_PROXY_URL with LITELLM_MASTER_KEY")
+        if not (self.has_proxy or self.own_key):
+            raise ValueError(
+                "set DEEPGRAM_KEY, here or in the environment, or LITELLM_PROXY_URL with"
+                " LITELLM_MASTER_KEY"
+            )
         if self.has_proxy:
             # The proxy needs OpenAI's library; a missing one is reported at load, not in a run.
             import_module("lib.openai_client")
             import_module("lib.recordings.audio")
         return self
+
+    @property
+    def own_key(self) -> str:
+        """The key of these options, else of the environment."""
+        given = self.deepgram_key.get_secret_value().strip()
+        return given or next(filter(None, map(vendor_variable, KEYS)), "")
 
     @property
     def kept(self) -> dict[str, Any]:
@@ -169,7 +185,7 @@ def _transcript(body: dict[str, Any]) -> dict[str, Any]:
 def _client(options: Options) -> AsyncDeepgramClient:
     base = options.base_url.rstrip("/")
     return AsyncDeepgramClient(
-        api_key=options.deepgram_key.get_secret_value(),
+        api_key=options.own_key,
         environment=DeepgramClientEnvironment(
             base=base, production=base, agent=base, agent_rest=base
         ),

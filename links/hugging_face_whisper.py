@@ -103,7 +103,8 @@ class Options(HttpRetryOptions):
     @property
     def key(self) -> str:
         """The token alone."""
-        given = self.api_key.get_secret_value() or vendor_variable("HF_TOKEN")
+        named = vendor_variable("HF_TOKEN") or vendor_variable("HUGGINGFACE_API_KEY")
+        given = self.api_key.get_secret_value() or named
         return given.strip().removeprefix("Bearer ").strip()
 
     @property

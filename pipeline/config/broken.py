@@ -11,8 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from pipeline.config.chains import entries_named
 from pipeline.config.environment import Where
-from pipeline.config.model import DISABLE, Chain, PipelineConfig
+from pipeline.config.model import DISABLE, PipelineConfig
 from pipeline.config.sections import Findings, spelled
 
 PARTS = ("links", "storages", "tracers")
@@ -79,9 +80,6 @@ def _chains_of(where: Where, config: PipelineConfig) -> list[str] | None:
     if len(where) > 2 and where[0] == "chains" and where[2] in PARTS:
         return [str(where[1])]
     if len(where) > 1 and where[0] in PARTS:
-        return [c.name for c in config.enabled_chains if where[1] in _named(c, str(where[0]))]
+        section = str(where[0])
+        return [c.name for c in config.enabled_chains if where[1] in entries_named(c, section)]
     return None
-
-
-def _named(chain: Chain, section: str) -> list[object]:
-    return [each.name for each in getattr(chain, section)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.config.destinations import read_destination
-from pipeline.config.environment import Missing, Where, Written, below
+from pipeline.config.environment import Missing, Unfilled, Where, Written, below
 from pipeline.config.model import (
     LINK_RETRIES,
     MAX_ATTEMPTS,
@@ -36,6 +36,8 @@ from pipeline.redis_client.keys import RESERVED_PREFIXES
 type Lent = Mapping[str, Mapping[str, Any]]
 """The options that each connection lends to plugins."""
 
+OF_CHAIN = "@"
+"""Between the name of a storage and that of the chain which has options of its own for it."""
 RESERVED_LISTS = ("vcons",)
 """Redis keys of the service that are not lists of ids; with `RESERVED_PREFIXES`, no list's name."""
 
@@ -102,7 +104,10 @@ def _plugin_parts(name: str, entry: Section, lent: Lent) -> dict[str, Any]:
         "connections": lent,
         "written": below(entry.findings.written, (*entry.where, "options")),
     }
-    entry.note_unread()
+    beside = entry.note_unread()
+    if beside and not parts["options"]:
+        text = f"options of a plugin are written below `options`, not beside it: {beside[0]}"
+        entry.findings.note(entry.where, text)
     return parts
 
 
@@ -123,7 +128,7 @@ def _chain(name: str, entry: Section, registry: Registry, on_broken: OnBroken) -
     chain = Chain(
         name=name,
         links=_links(entry, registry.links),
-        storages=_named(entry, "storages", "storage", registry.storages),
+        storages=_storages(entry, registry.storages),
         tracers=_tracers(entry, registry.tracers),
         ingress_lists=_lists(entry, "ingress_lists"),
         egress_lists=_lists(entry, "egress_lists"),
@@ -189,6 +194,58 @@ def _tracers(entry: Section, tracers: Mapping[str, PluginSpec]) -> tuple[PluginS
     if entry.raw("tracers") is None:
         return tuple(tracers.values())
     return _named(entry, "tracers", "tracer", tracers)
+
+
+def _storages(entry: Section, known: Mapping[str, StorageSpec]) -> tuple[StorageSpec, ...]:
+    """The storages that a chain names; one with options below its name is a storage of its own."""
+    found: dict[str, StorageSpec] = {}
+    for where, item in entry.entries("storages"):
+        name, options = item, None
+        if isinstance(item, Mapping):
+            if len(item) != 1:
+                text = "must be a storage's name, or one name with its options below it"
+                entry.findings.problem(where, text)
+                continue
+            [(name, options)] = item.items()
+        spec = _resolve(where, name, "storage", known, entry.findings)
+        if spec is not None and options is not None:
+            spec = _with_options(spec, entry, where, options, known)
+        if spec is not None:
+            _note_repeated(where, spec.name, found, entry.findings)
+            found[spec.name] = spec
+    return tuple(found.values())
+
+
+def _with_options(
+    spec: StorageSpec,
+    entry: Section,
+    where: Where,
+    options: object,
+    known: Mapping[str, StorageSpec],
+) -> StorageSpec | None:
+    """The storage `NAME@CHAIN`: with dead letters of its own, read and deleted from as others."""
+    name = f"{spec.name}{OF_CHAIN}{entry.where[-1]}"
+    if name in known:
+        entry.findings.problem(where, f"{name!r} is a storage already; name one of them otherwise")
+        return None
+    changed = Section({spec.name: options}, where, entry.findings).options(spec.name)
+    written = below(entry.findings.written, (*where, spec.name))
+    kept = {at: text for at, text in spec.written.items() if at[0] not in changed}
+    laid = {**spec.options, **changed}
+    lacking = any(isinstance(value, Unfilled) for value in changed.values())
+    unset = (*spec.unset, f"variable of {spelled(where)}") if lacking else spec.unset
+    return replace(spec, name=name, options=laid, written={**kept, **written}, unset=unset)
+
+
+def entries_named(chain: Chain, section: str) -> set[str]:
+    """The entries of `links`, `storages` or `tracers` that a chain depends on."""
+    names = {str(each.name) for each in getattr(chain, section)}
+    return names | {name.removesuffix(f"{OF_CHAIN}{chain.name}") for name in names}
+
+
+def storages_of_chains(chains: Iterable[Chain]) -> dict[str, StorageSpec]:
+    """The storages by name that chains have by options of their own."""
+    return {each.name: each for chain in chains for each in chain.storages}
 
 
 def _named[T](entry: Section, key: str, kind: str, known: Mapping[str, T]) -> tuple[T, ...]:

@@ -10,14 +10,16 @@ from dataclasses import replace
 
 from core.errors import ConfigurationError
 from flowlang.environment import as_references
-from pipeline.config.broken import set_aside
+from pipeline.config.broken import PARTS, set_aside
 from pipeline.config.chains import (
     Registry,
+    entries_named,
     read_chains,
     read_imports,
     read_links,
     read_storages,
     read_tracers,
+    storages_of_chains,
 )
 from pipeline.config.connections import (
     NEEDING,
@@ -116,7 +118,7 @@ def _read(
         chains=chains,
         on_broken=on_broken,
         links=registry.links,
-        storages=registry.storages,
+        storages={**registry.storages, **storages_of_chains(chains.values())},
         tracers=registry.tracers,
         imports=imports,
         ingress_auth=auth.keys,
@@ -134,9 +136,12 @@ def _used(config: PipelineConfig) -> frozenset[Where]:
         {("imports", name) for name in config.imports}
         | {("ingress_auth", name) for name in config.ingress_lists}
         | {("chains", chain.name) for chain in chains}
-        | {("links", link.name) for chain in chains for link in chain.links}
-        | {("storages", storage.name) for chain in chains for storage in chain.storages}
-        | {("tracers", tracer.name) for chain in chains for tracer in chain.tracers}
+        | {
+            (part, name)
+            for chain in chains
+            for part in PARTS
+            for name in entries_named(chain, part)
+        }
     )
 
 

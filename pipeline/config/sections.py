@@ -14,6 +14,8 @@ from pipeline.config.environment import Unfilled, Where, Written, advice, is_oth
 
 CUTOFF = 0.75
 """The least similarity of two keys, by `difflib`, at which one is suggested for the other."""
+OLDER = ("ingress-lists", "egress-lists")
+"""Keys of links in vcon-server's example, which mean nothing there either."""
 FREE = "x-"
 """Keys with this prefix are the operator's own, for example anchors for YAML aliases."""
 NONE = "none"
@@ -216,12 +218,15 @@ class Section:
     def __iter__(self) -> Iterator[str]:
         return iter(self._content)
 
-    def note_unread(self) -> None:
-        """Report every key that has not been read; the keys read so far are the known ones."""
-        known = sorted(self._read)
-        for key in self._content:
-            if key not in self._read:
-                self.findings.unknown((*self.where, key), known)
+    def note_unread(self) -> list[str]:
+        """Report every key that has not been read; the keys read so far are the known ones.
+
+        Returns those that may be meant for something, in order.
+        """
+        known, unread = sorted(self._read), [key for key in self._content if key not in self._read]
+        for key in unread:
+            self.findings.unknown((*self.where, key), known)
+        return [key for key in unread if not key.startswith(FREE) and key not in OLDER]
 
     def _mapping(self, content: object) -> Mapping[str, Any]:
         if content is None or isinstance(content, Unfilled):

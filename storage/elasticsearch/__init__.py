@@ -154,7 +154,7 @@ def _kept_names(
 def _names(options: Options) -> IndexNames:
     """The names of indexes in use, shared by all vCons of one server and prefix."""
     allowed = None if options.index_names is None else tuple(options.index_names)
-    server = options.cloud_id or options.url
+    server = options.cloud_id or ",".join(options.servers)
     return _kept_names(server, options.index_prefix.strip(), allowed, options.max_indexes)
 
 

@@ -1,9 +1,11 @@
 from typing import Any, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from lib.web.http_retry import RETRIES, HttpRetryOptions
 from storage.elasticsearch.parts import MAX_INDEXES
+
+MOST_HOSTS = 50
 
 
 class Options(HttpRetryOptions):
@@ -12,6 +14,9 @@ class Options(HttpRetryOptions):
     cloud_id: str = Field("", description="the id of a deployment in Elastic Cloud")
     api_key: SecretStr = Field(SecretStr(""), description="the API key")
     url: str = Field("", description="the server's URL, without `cloud_id`")
+    hosts: list[str] = Field(
+        [], max_length=MOST_HOSTS, description="+ the URLs of several servers, instead of `url`"
+    )
     username: str = Field("", description="the user, without `api_key`")
     password: SecretStr = Field(SecretStr(""), description="the user's password")
     ca_certs: str = Field("", description="a file with the trusted CA certificates")
@@ -34,16 +39,32 @@ class Options(HttpRetryOptions):
 
     @model_validator(mode="after")
     def _says_where(self) -> Self:
-        if not (self.cloud_id or self.url):
-            raise ValueError("set cloud_id with api_key, or url")
+        if not (self.cloud_id or self.url or self.hosts):
+            raise ValueError("set cloud_id with api_key, or url, or hosts")
+        if len({each.startswith("https://") for each in self.servers}) > 1:
+            raise ValueError("hosts: either all or none begin with https://")
         return self
+
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _as_urls(cls, hosts: object) -> object:
+        """One host as a list, and `host:port` with the scheme that the client needs."""
+        given = [hosts] if isinstance(hosts, str) else hosts
+        if not isinstance(given, list):
+            return given
+        return [f"http://{h}" if isinstance(h, str) and "://" not in h else h for h in given]
+
+    @property
+    def servers(self) -> list[str]:
+        """The URLs of the servers."""
+        return self.hosts or [self.url]
 
     def access(self) -> dict[str, Any]:
         """The client's arguments."""
         given: dict[str, Any] = {"api_key": self.api_key.get_secret_value() or None}
-        given |= {"cloud_id": self.cloud_id} if self.cloud_id else {"hosts": self.url}
+        given |= {"cloud_id": self.cloud_id} if self.cloud_id else {"hosts": self.servers}
         if self.username and not given["api_key"]:
             given["basic_auth"] = (self.username, self.password.get_secret_value())
-        if self.url.startswith("https"):
+        if self.servers[0].startswith("https"):
             given |= {"verify_certs": self.verify_certs, "ca_certs": self.ca_certs or None}
         return {name: value for name, value in given.items() if value is not None}

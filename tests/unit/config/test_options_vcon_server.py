@@ -50,7 +50,8 @@ KNOWN = {
     "storage.chatgpt_files": f"vector_store_id purpose {CREDENTIALS}",
     "storage.dataverse": "url api_version tenant_id client_id client_secret entity_name uuid_field "
     "data_field subject_field created_at_field",
-    "storage.elasticsearch": "cloud_id api_key url username password ca_certs index_prefix index",
+    "storage.elasticsearch": "cloud_id api_key url username password ca_certs index_prefix "
+    "index hosts",
     "storage.file": "path organize_by_date compression max_file_size file_permissions "
     "dir_permissions",
     "storage.milvus": "host port collection_name embedding_model embedding_dim index_type "
@@ -73,7 +74,6 @@ WITHOUT_MEANING = {
     "links.sampler": "rate",
     "links.tag_router": "rules",
     "storage.dataverse": "name",
-    "storage.elasticsearch": "hosts",
     "storage.redis_storage": "redis_url",
     "storage.sftp": "name",
 }

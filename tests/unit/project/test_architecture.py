@@ -79,7 +79,6 @@ SMALL_FILES = {
     "pipeline/runs/effects/replaying.py": "what a replay makes of marks, apart from lists and rows",
     "pipeline/worker/unclaimed.py": "one duty beside the worker's loop",
     "links/webhook/signature.py": "the algorithm that receivers of webhooks implement",
-    "storage/elasticsearch/options.py": "the options alone, without the driver",
     "storage/file/threads.py": "one mechanism with its own theory, apart from what is written",
     "lib/dlq_utils.py": "a module that plugins import by name, as in vcon-server",
     "lib/mongo_client.py": "what storages, which import `lib` alone, get of FlowLang's client",
