@@ -124,7 +124,7 @@ def media(dialog: Entry, seconds: float = 60.0) -> bytes:
     if moved is not None:
         content = _as_moved(fetch(moved, seconds=seconds).content, dialog.get("encoding"))
     else:
-        content = _decoded(body, dialog.get("encoding")) if body else fetch_media(dialog, seconds)
+        content = decoded(body, dialog.get("encoding")) if body else fetch_media(dialog, seconds)
     _check(content, dialog)
     return content
 
@@ -132,7 +132,7 @@ def media(dialog: Entry, seconds: float = 60.0) -> bytes:
 def _as_moved(content: bytes, encoding: object) -> bytes:
     """A fetched body: the text that stood in the vCon, or the recording itself."""
     try:
-        return _decoded(content.decode("ascii"), encoding)
+        return decoded(content.decode("ascii"), encoding)
     except (UnicodeDecodeError, MediaError):
         return content
 
@@ -186,7 +186,12 @@ def _parsed(text: str) -> object:
         return None
 
 
-def _decoded(body: object, encoding: object) -> bytes:
+def decoded(body: object, encoding: object) -> bytes:
+    """The bytes of a body.
+
+    Raises:
+        MediaError: it is not base64 in either alphabet, or has another encoding.
+    """
     if not isinstance(body, str) or encoding not in ("base64url", "base64", None):
         raise MediaError(f"the dialog's body is no recording: its encoding is {encoding!r:.40}")
     # vCons contain both base64 alphabets, with and without padding.

@@ -41,6 +41,7 @@ NAMES = {
     "lib.queue": ["VconQueue"],
     "lib.queue_metrics": ["register_ingress_list_length_gauge", "register_redis_memory_gauge"],
     "lib.tracing": ["init_tracing"],
+    "lib.dialog_body": ["decode_inline_dialog_body"],
     "lib.vcon_compat": ["normalize_legacy_fields"],
     "lib.vcon_egress_compat": ["SUPPORTED_VERSIONS", "to_configured_legacy", "to_legacy"],
     "lib.vcon_redis": ["VconRedis"],
