@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from lib.web.client_credentials import UNAUTHORIZED, Grant, call_with_token
 from lib.web.json_api import JsonAnswer, call_json
@@ -61,15 +62,17 @@ async def _sent(
     accept: Container[int],
 ) -> JsonAnswer:
     content: dict[str, Any] = {"json": row} if row is not None else {}
+    # Spaces as %20: in a URL of OData a + is a plus sign.
+    query = "&".join(f"{name}={quote(value)}" for name, value in (params or {}).items())
     return await call_json(
         method,
-        f"{options.table}{place}",
+        f"{options.table}{place}" + (f"?{query}" if query else ""),
         server=SERVER,
         retry=options.http_retry,
         headers=HEADERS | {"authorization": f"Bearer {token}"},
         accept=_With401(accept),
         most_bytes=LONGEST,
-        **content | ({"params": params} if params else {}),
+        **content,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 from uuid import uuid4
 
 from tests.canaries import canary
@@ -25,6 +25,8 @@ TEXTS = {"vcon_uuid": 100, "vcon_data": 1_048_576, "vcon_subject": 100}
 MOMENT = "vcon_created_at"
 COLUMNS = {*TEXTS, MOMENT, PRIMARY, "modifiedon", "createdon"}
 GUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+SCOPE = re.compile(r"https?://[^/]+/\.default")
+"""Of any environment: a proxy before this one has another address."""
 FILTER = re.compile(r"(\w+) eq '((?:[^']|'')*)'")
 PLACE = re.compile(rf"/api/data/v9\.\d+/(\w+)(?:\((?:({GUID})|(\w+)='((?:[^']|'')*)')\))?")
 
@@ -83,7 +85,7 @@ class DataverseStandIn(StandIn):
         kind = request.headers.get("content-type")
         if request.method != "POST" or kind != "application/x-www-form-urlencoded":
             raise Refused(400, {"error": "invalid_request", "error_description": "AADSTS900144"})
-        if (form["grant_type"], form["scope"]) != ("client_credentials", f"{self.base}/.default"):
+        if form["grant_type"] != "client_credentials" or not SCOPE.fullmatch(form["scope"]):
             raise Refused(400, {"error": "invalid_scope", "error_description": "AADSTS1002012"})
         if (form["client_id"], form["client_secret"]) != (CLIENT, SECRET):
             raise Refused(401, {"error": "invalid_client", "error_description": "AADSTS7000215"})
@@ -113,7 +115,7 @@ class DataverseStandIn(StandIn):
     def _several(self, request: Request) -> bytes:
         if request.method != "GET":
             raise refuse(405, "0x0", "Use PATCH.")
-        query = {name: value for name, [value] in parse_qs(urlsplit(request.path).query).items()}
+        query = _query(request)
         if unknown := query.keys() - {"$select", "$filter", "$orderby", "$top"}:
             raise refuse(400, "0x0", f"The query parameter {min(unknown)} is not supported.")
         wanted = FILTER.fullmatch(query["$filter"])
@@ -138,7 +140,7 @@ class DataverseStandIn(StandIn):
         if request.method == "DELETE":
             del self.rows[key]
             raise Answer(204)
-        query = dict(parse_qsl(urlsplit(request.path).query))
+        query = _query(request)
         return json.dumps(_selected(self.rows[key], query["$select"])).encode()
 
     def _written(self, key: str, given: Row) -> str:
@@ -153,6 +155,12 @@ class DataverseStandIn(StandIn):
             raise refuse(412, "0x80060892", "A record with matching key values already exists.")
         self.rows[key] = row
         return key
+
+
+def _query(request: Request) -> dict[str, str]:
+    """The query options; a `+` is no space in a URL of OData."""
+    pairs = (each.split("=", 1) for each in urlsplit(request.path).query.split("&") if each)
+    return {unquote(name): unquote(value) for name, value in pairs}
 
 
 def _selected(row: Row, names: str) -> Row:
