@@ -66,6 +66,8 @@ KNOWN = {
     "storage.sftp": "url port username password path add_timestamp_to_filename filename extension",
     "storage.vcon_mcp": "base_url api_key timeout transient_retries transient_backoff_base_s",
     "storage.spaceandtime": "name",
+    "storage.utopia": "base_url kb_id email password timeout transient_retries "
+    "transient_backoff_base_s require_analysis_grant",
     "storage.webhook": "webhook-urls headers",
     "tracers.jlinc": "data_store_api_url data_store_api_key archive_api_url archive_api_key "
     "system_prefix agreement_id hash_event_data dlq_vcon_on_error",
