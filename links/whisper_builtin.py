@@ -32,7 +32,7 @@ from lib.plain_calls import plain_too
 __all__ = ["Options", "effect", "no_default_timeout", "only_through_lib", "run"]
 
 only_through_lib = True
-effect = "pure"
+effect = "idempotent"
 no_default_timeout = True
 
 NAME = "whisper_builtin"

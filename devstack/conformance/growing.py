@@ -21,7 +21,7 @@ from devstack.conformance.watching import blocks, resident
 WARM_UP = 0.2
 """The share of runs after which growth counts; caches and pools are filled by then."""
 TRACED = 50
-"""Runs whose memory is traced to lines, after growth was seen."""
+"""Runs whose memory is traced to lines, after growth was seen; fewer if they take long."""
 
 
 async def grown(host: Host, document: dict[str, Any], runs: int, seconds: float) -> dict[str, Any]:
@@ -34,7 +34,7 @@ async def grown(host: Host, document: dict[str, Any], runs: int, seconds: float)
             done += 1
         looks.append({"runs": done, "blocks": blocks(), "bytes": resident()})
         looks[-1]["threads"] = threading.active_count()
-    lines = await _lines(host, document) if _grows(looks) else []
+    lines = await _lines(host, document, seconds / 4) if _grows(looks) else []
     return {"looks": looks, "failures": failures, "lines": lines}
 
 
@@ -50,15 +50,19 @@ async def _once(host: Host, document: dict[str, Any]) -> str:
     return ran.error
 
 
-async def _lines(host: Host, document: dict[str, Any]) -> list[tuple[str, int, int]]:
+async def _lines(
+    host: Host, document: dict[str, Any], seconds: float
+) -> list[tuple[str, int, int]]:
     """File, line and number of objects that many runs left, most first."""
+    until = time.monotonic() + seconds
     tracemalloc.start(1)
     try:
         await _once(host, document)
         gc.collect()
         before = tracemalloc.take_snapshot()
         for _ in range(TRACED):
-            await _once(host, document)
+            if time.monotonic() < until:
+                await _once(host, document)
         gc.collect()
         changes = tracemalloc.take_snapshot().compare_to(before, "lineno")
     finally:

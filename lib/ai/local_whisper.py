@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from lib.ai.transcription import Transcript
 from lib.dialogs import Entry
 from lib.recordings.audio import samples
+from lib.web.http_client import kept
 
 PART_SECONDS = 1200.0
 """A longer recording is transcribed in parts; one takes 150 MB while it is computed."""
@@ -41,10 +42,12 @@ if _PLACED:
 try:
     import faster_whisper
     from faster_whisper.tokenizer import _LANGUAGE_CODES
+    from tqdm import tqdm
 finally:
     if _PLACED:
         del sys.modules["av"]
 
+tqdm.monitor_interval = 0  # its bars are switched off, so they need no thread that watches them
 logging.getLogger("faster_whisper").setLevel(logging.WARNING)
 LANGUAGES: frozenset[str] = frozenset(_LANGUAGE_CODES)
 SIZES: tuple[str, ...] = tuple(faster_whisper.available_models())
@@ -124,6 +127,7 @@ async def transcribed(model: Model, dialog: Entry, given: Mapping[str, Any]) -> 
         WhisperError: if the model cannot be loaded.
         MediaError, FetchError, AudioError: see `lib.recordings.audio.samples`.
     """
+    kept(("whisper", "models"), _Models)
     loaded, given_up = _loaded(model), threading.Event()
     loop = asyncio.get_running_loop()
     try:
@@ -137,9 +141,17 @@ async def transcribed(model: Model, dialog: Entry, given: Mapping[str, Any]) -> 
 def close() -> None:
     """Drop all models of this process; the next transcription loads its model again."""
     with _lock:
-        while _models:
-            _, loaded = _models.popitem()
-            loaded.pool.shutdown(cancel_futures=True)
+        dropped = list(_models.values())
+        _models.clear()
+    for each in dropped:
+        each.pool.shutdown(cancel_futures=True)
+
+
+class _Models:
+    """Stands for all models among the clients of an event loop, which the worker closes."""
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(close)
 
 
 def _loaded(model: Model) -> _Loaded:
