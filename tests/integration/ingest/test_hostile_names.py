@@ -26,7 +26,10 @@ from pipeline.runs.vcon_store import VconStore
 from tests.integration.support.elasticsearch_stand_in import ElasticStandIn
 from tests.integration.support.http_stand_in import StandIn, stand_in
 from tests.integration.support.postgres_scene import as_options, as_settings
+from tests.integration.support.vendors.dataverse import dataverse as dataverse_at
+from tests.integration.support.vendors.openai_files import openai_files
 from tests.integration.support.vendors.sftp import sftp_server
+from tests.integration.support.vendors.vcon_mcp import vcon_mcp as rest_of_vcon_mcp
 from tests.integration.support.vendors_scene import QUICK, transcribed
 from tests.plugins.scene import Later, connected
 
@@ -37,6 +40,8 @@ redis_storage, postgres = Later("storage.redis_storage"), Later("storage.postgre
 elasticsearch, milvus = Later("storage.elasticsearch"), Later("storage.milvus")
 collection, webhook = Later("storage.milvus.collection"), Later("storage.webhook")
 sftp, jlinc = Later("storage.sftp"), Later("tracers.jlinc")
+vcon_mcp, dataverse = Later("storage.vcon_mcp"), Later("storage.dataverse")
+chatgpt_files = Later("storage.chatgpt_files")
 
 MARK = "zzhostile"
 """It stands in every text of the vCons, and in no name of ours."""
@@ -250,6 +255,23 @@ async def test_paths_of_receivers_and_tracers() -> None:
         heads = "".join(str(headers) for _, headers, _ in server.got)
         assert MARK not in heads
         await http_client.close()
+
+
+async def test_paths_of_rest_apis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of vCon-MCP, Dataverse and OpenAI: uuids, and the names of the options."""
+    with rest_of_vcon_mcp() as mcp, dataverse_at() as table, openai_files() as openai:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{openai.url}/v1")
+        await saved(vcon_mcp, mcp.options)  # it refuses them, for other members
+        assert await saved(dataverse, table.options) == len(VCONS)
+        assert await saved(chatgpt_files, openai.options) == len(VCONS)
+        await http_client.close()
+        assert strange(mcp.vcons, NAME) == strange(table.rows, NAME) == []
+        names = [file["filename"] for file in openai.files.values()]
+        assert strange(names, rf"{NAME}\.vcon\.json") == []
+        for server in (mcp, table, openai):
+            assert len(server.got) >= len(VCONS)
+            assert not [path for path, _, _ in server.got if MARK in path]
+            assert MARK not in "".join(str(headers) for _, headers, _ in server.got)
 
 
 def test_files_that_ffmpeg_reads(tmp_path: Path) -> None:
