@@ -154,7 +154,8 @@ class Transparency(StandIn):
         raise Sent(201, self.receipt(name), "application/cose", location=place)
 
     def _entry(self, name: str, request: Request) -> bytes:
-        if "application/cose" not in request.headers.get("accept", ""):
+        accepted = request.headers.get("accept", "*/*")
+        if "application/cose" not in accepted and "*/*" not in accepted:
             raise problem(406, "Not Acceptable", "a receipt is application/cose")
         if name not in self.statements:
             raise problem(404, "Not Found", f"Receipt with entry ID {name} not known")
@@ -197,8 +198,9 @@ def verified(content: bytes) -> bytes:
         raise problem(400, "Bad Signature Algorithm", "only ES256 is supported")
     if not payload:
         raise problem(400, "Payload Missing", "Signed Statement payload must be present")
-    claims = protected.get(13, {})
-    if not claims.get(1) or not claims.get(2) or protected.get(15) != {1: claims[1], 2: claims[2]}:
+    both = [found for found in (protected.get(13), protected.get(15)) if found]
+    claims = both[0] if both else {}
+    if not claims.get(1) or not claims.get(2) or any(each[2] != claims[2] for each in both):
         raise problem(400, "Rejected", "issuer and subject are required in the CWT claims")
     if not isinstance(protected.get(4), bytes) or protected.get(-6800) not in HASH_ALGORITHMS:
         raise problem(400, "Rejected", "key identifier and hash algorithm are required")
