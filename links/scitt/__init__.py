@@ -4,9 +4,10 @@ Reads the vCon. A signed statement with the vCon's hash and the operation, such 
 is registered for each telephone number of the parties, or once if there is none. The service's
 receipt is verified: its inclusion proof must lead from the statement to a root that the service
 has signed with a key it publishes. Writes one analysis of the type `scitt_receipt`, vendor
-`scittles`: a receipt, or a list of them, with `entry_id`, `cose_receipt` and `signed_statement`
-(base64), `vcon_operation`, `subject`, `vcon_hash` and `scrapi_url`. A receipt that does not verify
-is an error, and is not written. If the vCon is not in Redis, the chain ends.
+`scittles`, dialog 0 (`[]` if there is none): a receipt, or a list of them, with `entry_id`,
+`cose_receipt` and `signed_statement` (base64), `vcon_operation`, `subject`, `vcon_hash` and
+`scrapi_url`. A receipt that does not verify is an error, and is not written. If the vCon is not in
+Redis, the chain ends.
 
 `vcon_hash` is vcon-server's `Vcon.hash`: the SHA-256 of the vCon in Redis before the receipt was
 added, as Python's `json.dumps` writes it, with its separators, ASCII only, and the members in their
@@ -150,7 +151,7 @@ def _add(document: Document, records: Sequence[Record]) -> None:
         *(document.get("analysis") or ()),
         {
             "type": KIND,
-            "dialog": 0,
+            "dialog": 0 if document.get("dialog") else [],
             "vendor": VENDOR,
             "body": orjson.dumps(body).decode(),
             "encoding": "json",

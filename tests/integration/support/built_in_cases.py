@@ -22,6 +22,7 @@ from tests.integration.links.integrity import scitt_scene
 from tests.integration.support.elasticsearch_stand_in import ElasticStandIn
 from tests.integration.support.http_stand_in import StandIn, stand_in
 from tests.integration.support.vendors import media_server
+from tests.integration.support.vendors.datatrails import datatrails
 from tests.integration.support.vendors.dataverse import dataverse
 from tests.integration.support.vendors.hugging_face_router import HuggingFaceRouter
 from tests.integration.support.vendors.openai_files import openai_files
@@ -129,6 +130,10 @@ def _webhooks(parts: Counterparts) -> Content:
 
 def _scitt(parts: Counterparts) -> Content:
     return {"options": scitt_scene.options(parts.start(transparency()), retries=1, timeout=5)}
+
+
+def _datatrails(parts: Counterparts) -> Content:
+    return {"options": {**parts.start(datatrails()).options, **QUICK}}
 
 
 def _crm(parts: Counterparts) -> Content:
@@ -305,6 +310,7 @@ CASES: Mapping[str, Callable[[Counterparts], Content]] = {
     "links.analyze_vcon": _openai(links.judging),
     "links.check_and_tag": _openai(links.tagging),
     "links.connection_task": _connection_task,
+    "links.datatrails": _datatrails,
     "links.deepgram_link": _vendor(links.listening, minimum_duration=0),
     "links.delay": _plain(seconds=0),
     "links.detect_engagement": _openai(links.engaging),

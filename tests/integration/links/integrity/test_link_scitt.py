@@ -91,11 +91,12 @@ async def test_without_a_number_the_vcon_is_the_subject(
     service: Transparency, store: VconStore
 ) -> None:
     """And the body is the receipt itself."""
-    await store.put(VCON | {"parties": [{"name": "Ada"}, {"tel": 5}, {"tel": ""}]})
+    await store.put(VCON | {"parties": [{"name": "Ada"}, {"tel": 5}, {"tel": ""}], "dialog": []})
     await run(UUID, "created", options(service))
     assert service.said()[0][13][2] == f"vcon://{UUID}"
     [entry] = [each for each in (await now())["analysis"] if each["type"] == "scitt_receipt"]
     assert json.loads(entry["body"])["subject"] == f"vcon://{UUID}"
+    assert entry["dialog"] == []  # there is none that it could be about
 
 
 async def test_a_second_run_sends_nothing_more(service: Transparency, store: VconStore) -> None:
