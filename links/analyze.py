@@ -22,6 +22,7 @@ from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
 
 only_through_lib = True
+effect = "idempotent"
 
 
 class Options(PromptOptions):

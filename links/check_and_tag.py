@@ -26,6 +26,7 @@ from lib.web.http_retry import VendorError
 from links.tag import add_tags
 
 only_through_lib = True
+effect = "idempotent"
 
 ROLE = "You judge texts. You are asked one question about a text and answer with yes or no."
 FORM = (

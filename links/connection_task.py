@@ -16,6 +16,7 @@ from lib.plain_calls import plain_too
 from lib.vcon_results import ResultOptions, query_and_store
 
 only_through_lib = True
+effect = "idempotent"
 
 
 class Options(ResultOptions):

@@ -46,6 +46,7 @@ with warnings.catch_warnings():
     import_module("deepgram.listen.v1.media.client")
 
 only_through_lib = True
+effect = "idempotent"
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,8 @@ from lib.options import PluginOptions
 from lib.plain_calls import plain_too
 
 only_through_lib = True
+effect = "pure"
+pure: bool = False  # a trial does not wait
 no_default_timeout = True
 
 

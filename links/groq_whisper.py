@@ -28,6 +28,7 @@ from lib.web.http_client import following_client, kept
 from lib.web.http_retry import HttpRetryOptions, call_vendor
 
 only_through_lib = True
+effect = "idempotent"
 
 SERVER = "Groq"
 

@@ -21,6 +21,7 @@ from lib.options import PluginOptions
 from lib.vcon_redis import VconRedis
 
 only_through_lib = True
+effect = "pure"
 pure = True
 
 

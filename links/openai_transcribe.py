@@ -31,6 +31,7 @@ from lib.recordings.audio import MAX_UPLOAD_BYTES, MEBIBYTE, OPENAI_ENDINGS, Acc
 from lib.web.http_retry import call_vendor
 
 only_through_lib = True
+effect = "idempotent"
 
 SERVER = "the transcription server"
 

@@ -17,6 +17,7 @@ from lib.options import PluginOptions
 from lib.plain_calls import plain_too
 
 only_through_lib = True
+effect = "pure"
 
 
 class Options(PluginOptions):

@@ -17,6 +17,7 @@ from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
 
 only_through_lib = True
+effect = "pure"
 pure = True
 
 

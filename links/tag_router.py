@@ -16,6 +16,8 @@ from lib.plain_calls import plain_too
 from lib.queue import AsyncVconQueue
 from lib.vcon_redis import AsyncVconRedis
 
+effect = "idempotent"
+
 
 class Options(PluginOptions):
     """Options of the link."""

@@ -20,6 +20,7 @@ from lib.options import PluginOptions
 from lib.plain_calls import plain_too
 
 only_through_lib = True
+effect = "idempotent"
 
 LINKS = {
     "openai": "openai_transcribe",

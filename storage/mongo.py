@@ -32,9 +32,10 @@ from lib.vcon_fields import required_uuid
 from lib.vcon_redis import AsyncVconRedis
 from lib.web import http_client
 
-__all__ = ["Options", "close", "delete", "get", "only_through_lib", "save"]
+__all__ = ["Options", "close", "delete", "effect", "get", "only_through_lib", "save"]
 
 only_through_lib = True
+effect = "idempotent"
 
 MOST_VCONS = 100
 """vCons of one bulk write."""

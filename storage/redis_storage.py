@@ -19,6 +19,7 @@ from lib.vcon_fields import required_uuid
 from lib.vcon_redis import VconRedis
 
 only_through_lib = True
+effect = "idempotent"
 
 
 class Options(PluginOptions):

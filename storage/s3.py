@@ -28,14 +28,18 @@ import orjson
 from botocore.exceptions import ClientError
 from pydantic import Field
 
+from lib import effects
 from lib.s3_client import S3Options, client, close
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_fields import created_at, day_folder, required_uuid
 from lib.vcon_redis import VconRedis
 
-__all__ = ["Options", "close", "delete", "get", "only_through_lib", "save"]
+__all__ = ["Options", "close", "delete", "effect", "get", "only_through_lib", "save"]
 
 only_through_lib = True
+effect = "idempotent"
+EFFECT_KEY = "effect-key"
+"""The metadata of an object with the key of the step that wrote it."""
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +85,7 @@ def save(vcon_uuid: str, opts: Given = None) -> None:
     if found.day is None or replaced:
         _put_lookup(options, name, found.day or day, found.days | {day})
     body = orjson.dumps(to_configured_legacy(document))
-    _put(options, _object(day, name), body, "application/json")
+    _put(options, _object(day, name), body, "application/json", {EFFECT_KEY: effects.key()})
     if replaced:
         _put_lookup(options, name, day, found.days | {day})
         _delete(options, (_object(old, name) for old in replaced))

@@ -27,6 +27,8 @@ from lib.web.http_retry import RETRIES, HttpRetryOptions, VendorError, call_vend
 SERVER = "http://jlinc-server:9090"
 NO_AGREEMENT = "00000000-0000-0000-0000-000000000000"
 
+effect = "once"
+
 
 class Options(HttpRetryOptions):
     """Options of the tracer."""

@@ -5,8 +5,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from lib import effects
 from lib.ai_usage import report_usage
 from lib.dialogs import Document, Entry, analysis_of, dialogs, text_at
 from lib.links.filters import is_included, is_sampled
@@ -124,10 +126,13 @@ async def complete(
     Raises:
         VendorError: if the last attempt failed, or the answer has no text.
     """
+    key = _key(options, request)
     answer = await _asked(
         options,
         metric,
-        lambda client: client.chat.completions.create(model=options.model, **request),
+        lambda client: client.chat.completions.create(
+            model=options.model, extra_headers=key, **request
+        ),
     )
     if usage := answer.usage:
         tokens = (usage.prompt_tokens, usage.completion_tokens)
@@ -145,17 +150,24 @@ async def respond(
         ValueError: if the text is longer than OpenAI accepts.
     """
     _require_short(text)
+    key = _key(options, {**request, "input": text})
     answer = await _asked(
         options,
         metric,
         lambda client: client.responses.create(
-            model=options.model, input=text, store=False, **request
+            model=options.model, input=text, store=False, extra_headers=key, **request
         ),
     )
     if usage := answer.usage:
         tokens = (usage.input_tokens, usage.output_tokens)
         await report_usage(options, vcon_uuid, what, options.model, "tokens", *tokens)
     return _text_of(answer.output_text)
+
+
+def _key(options: ChatOptions, request: Mapping[str, Any]) -> dict[str, str]:
+    """The header by which a server or a proxy before it knows a repetition of this request."""
+    text = orjson.dumps(request, default=str).decode()
+    return {"Idempotency-Key": effects.key(options.model, text)}
 
 
 async def _asked(options: ChatOptions, metric: str, ask: Callable[[Any], Awaitable[Any]]) -> Any:

@@ -22,6 +22,9 @@ from lib.web.http_retry import (
 
 log = logging.getLogger(__name__)
 
+IDEMPOTENCY = "idempotency-key"
+"""The header by which a receiver knows a repetition."""
+
 
 class DeliveryError(Exception):
     """A receiver did not accept a delivery.

@@ -10,7 +10,8 @@ of the same vCon again, so that receivers can detect repeats. With a `secret` th
 `webhook-timestamp` (seconds since 1970) and `webhook-signature`: `v1,` and the base64 of the
 HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>`. This is the Standard Webhooks
 specification, which has libraries for most languages. A secret that begins with `whsec_` is base64
-after that prefix; any other is used unchanged.
+after that prefix; any other is used unchanged. The header `Idempotency-Key`, unless `headers` has
+one, is the step's effect key: another one for another run.
 """
 
 import time
@@ -20,14 +21,17 @@ from typing import Any
 import orjson
 from pydantic import Field, SecretStr
 
+from lib import effects
 from lib.plain_calls import plain_too
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_client import close
-from lib.web.webhooks import DeliveryError, ReceiverOptions, deliver_to_all
+from lib.web.webhooks import IDEMPOTENCY, DeliveryError, ReceiverOptions, deliver_to_all
 from links.webhook.signature import message_id, signed_headers
 
-__all__ = ["DeliveryError", "Options", "close", "run"]
+__all__ = ["DeliveryError", "Options", "close", "effect", "run"]
+
+effect = "idempotent"
 
 
 class Options(ReceiverOptions):
@@ -54,6 +58,7 @@ async def run(
 def _headers(options: Options, message: str, body: bytes) -> Mapping[str, str]:
     headers = options.headers_of_json()
     headers["webhook-id"] = message
+    headers.setdefault(IDEMPOTENCY, effects.key())
     if secret := options.secret.get_secret_value():
         headers.update(signed_headers(secret, message, int(time.time()), body))
     return headers

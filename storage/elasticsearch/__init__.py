@@ -67,9 +67,10 @@ from storage.elasticsearch.parts import (
 )
 from storage.elasticsearch.registry import Registry
 
-__all__ = ["Options", "close", "delete", "only_through_lib", "save"]
+__all__ = ["Options", "close", "delete", "effect", "only_through_lib", "save"]
 
 only_through_lib = True
+effect = "idempotent"
 
 type Given = Mapping[str, Any] | Options | None
 

@@ -35,6 +35,7 @@ from storage.file.threads import in_threads
 from storage.file.writing import Draft, Modes, write
 
 only_through_lib = True
+effect = "idempotent"
 
 
 def permissions(value: object) -> int:

@@ -26,9 +26,10 @@ from storage.milvus import collection
 from storage.milvus.options import Options
 from storage.milvus.texts import facts, text_of
 
-__all__ = ["Options", "close", "delete", "only_through_lib", "save"]
+__all__ = ["Options", "close", "delete", "effect", "only_through_lib", "save"]
 
 only_through_lib = True
+effect = "idempotent"
 
 type Given = Mapping[str, Any] | Options | None
 

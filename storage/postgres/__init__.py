@@ -37,9 +37,10 @@ from storage.postgres.options import Options
 from storage.postgres.pools import close, fails_one, rows, upsert
 from storage.postgres.table import Row, row, statements
 
-__all__ = ["Options", "close", "delete", "get", "only_through_lib", "save"]
+__all__ = ["Options", "close", "delete", "effect", "get", "only_through_lib", "save"]
 
 only_through_lib = True
+effect = "idempotent"
 
 MOST_ROWS = 100
 """Rows of one statement."""
