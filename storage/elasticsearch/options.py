@@ -62,7 +62,7 @@ class Options(HttpRetryOptions):
     def access(self) -> dict[str, Any]:
         """The client's arguments."""
         given: dict[str, Any] = {"api_key": self.api_key.get_secret_value() or None}
-        given |= {"cloud_id": self.cloud_id} if self.cloud_id else {"hosts": self.servers}
+        given |= {"cloud_id": self.cloud_id} if self.cloud_id else {"hosts": tuple(self.servers)}
         if self.username and not given["api_key"]:
             given["basic_auth"] = (self.username, self.password.get_secret_value())
         if self.servers[0].startswith("https"):

@@ -121,7 +121,7 @@ def test_plugins_without_options_have_their_defaults(
 )
 def test_hosts_of_elasticsearch(hosts: object, expected: list[str]) -> None:
     """Several, one, or without a scheme."""
-    assert Elasticsearch.of({"hosts": hosts}).access()["hosts"] == expected
+    assert list(Elasticsearch.of({"hosts": hosts}).access()["hosts"]) == expected
 
 
 @pytest.mark.parametrize("hosts", [["http://a", "https://b"], {"a": 1}, [], ["h"] * 51])
