@@ -31,6 +31,7 @@ FILES: dict[str, dict[str, str]] = {
         "$dashed/README.md": "external_readme",
         "$dashed/$name/__init__.py": "external_link",
         "$dashed/tests/test_$name.py": "external_test",
+        "$dashed/tests/test_conformance.py": "external_conformance_test",
     },
 }
 """What is made of each kind: paths, and the templates they are made from."""

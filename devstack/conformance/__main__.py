@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     given = _parser().parse_args(arguments)
     sys.path.insert(0, str(Path.cwd()))
     try:
-        rules = chosen(given.only)
+        rules = [each for each in chosen(given.only) if each.quick or not given.quick]
         with _redis(given.redis_url) as url:
             case = _case(given, url)
             checked = list(checks(case, url, rules))
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--options", type=Path, metavar="FILE", help="its options, YAML or JSON")
     parser.add_argument("--kind", choices=KINDS, help="found out if it is not given")
     parser.add_argument("--only", action="append", metavar="RULE", help="this rule; repeatable")
+    parser.add_argument("--quick", action="store_true", help="without the rules that take long")
     parser.add_argument("--redis-url", default="", metavar="URL", help="an empty Redis with JSON")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON instead of a table")

@@ -13,7 +13,7 @@ type Document = dict[str, Any]
 KINDS: tuple[Kind, ...] = ("link", "storage", "tracer")
 SECTIONS: Mapping[Kind, str] = {"link": "links", "storage": "storages", "tracer": "tracers"}
 ROOMS: Mapping[str, Kind] = {"links": "link", "storage": "storage", "tracers": "tracer"}
-BESIDE = ("environment", "connections", "flows", "vcon", "direct")
+BESIDE = ("environment", "connections", "flows", "vcon", "direct", "exceptions")
 """What a file may have beside `options`."""
 
 
@@ -29,6 +29,7 @@ class Case:
     - `connections`, `flows`: those sections of `config.yml`, for plugins that use connections.
     - `vcon`: the document that it is run on; without one, a document with something for all.
     - `direct`: options whose places the proxy does not stand before, since their text is signed.
+    - `exceptions`: rules that do not concern it as it is set up here, each with the reason.
     """
 
     module: str
@@ -39,6 +40,7 @@ class Case:
     flows: Mapping[str, Any] = field(default_factory=dict)
     vcon: Document | None = None
     direct: tuple[str, ...] = ()
+    exceptions: Mapping[str, str] = field(default_factory=dict)
 
     def with_options(self, options: Mapping[str, Any]) -> "Case":
         """The same with other options."""

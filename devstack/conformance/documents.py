@@ -98,6 +98,16 @@ def same(one: Document | None, other: Document | None) -> bool:
     return _compared(one) == _compared(other)
 
 
+def outline(document: Document | None) -> list[tuple[str, str, str]]:
+    """The entries of a vCon without their contents: section, type or purpose, dialog."""
+    sections = ("dialog", "analysis", "attachments")
+    return [
+        (section, str(entry.get("type") or entry.get("purpose")), str(entry.get("dialog")))
+        for section in sections
+        for entry in (document or {}).get(section) or ()
+    ]
+
+
 def difference(one: Document | None, other: Document | None) -> str:
     """The members in which two states differ."""
     first, second = _compared(one) or {}, _compared(other) or {}

@@ -157,13 +157,13 @@ class Host:
         contract = CONTRACTS[self.case.kind]
         plugin = plugin_in(module, contract)
         file = inspect.getsourcefile(module) or ""
-        function = inspect.unwrap(plugin.functions[contract.needed])
+        code = getattr(inspect.unwrap(plugin.functions[contract.needed]), "__code__", None)
         facts = Facts(
             kind=self.case.kind,
             functions=sorted(plugin.functions),
             is_async=plugin.is_async,
-            file=file,
-            line=getattr(getattr(function, "__code__", None), "co_firstlineno", 1),
+            file=getattr(code, "co_filename", file),
+            line=getattr(code, "co_firstlineno", 1),
             folder=str(Path(file).parent) if hasattr(module, "__path__") else "",
             paths=[*_paths(self._loaded.options), *_paths(self.case.connections)],
             effect=plugin.effect,

@@ -75,6 +75,7 @@ class Kit:
         self.case = self._through_proxy(case)
         self._open = ExitStack()
         self._main: Subject | None = None
+        self._was_loaded = False
 
     def _through_proxy(self, case: Case) -> Case:
         listen = self.proxy.listen
@@ -97,7 +98,8 @@ class Kit:
         Raises:
             ConfigurationError, SubjectError: a chain could not use it.
         """
-        self.facts = self.main.load() if self._main is None else self.facts
+        self.facts = self.main.load()
+        self._was_loaded = True
 
     def direct(self) -> None:
         """Let the options lead to the peers themselves: they refuse the proxy's address."""
@@ -108,11 +110,10 @@ class Kit:
     def main(self) -> Subject:
         """The process that quick rules share, started again if it has died."""
         if self._main is None or not self._main.alive:
-            again = self._main is not None
             self.end()
             self._main = self._open.enter_context(self.subject())
-            if again:
-                self.facts = self._main.load()
+            if self._was_loaded:
+                self._main.load()
         return self._main
 
     def subject(self, case: Case | None = None, redis_url: str = "") -> Subject:
@@ -121,22 +122,28 @@ class Kit:
 
     @contextmanager
     def loaded(self, case: Case | None = None, redis_url: str = "") -> Iterator[Subject]:
-        """A process of its own with the plugin loaded."""
+        """A process of its own with the plugin loaded; the one of the quick rules has ended.
+
+        Two at once could not share a file that one of them has locked.
+        """
+        self.end()
         with self.subject(case, redis_url) as subject:
             subject.load()
             yield subject
 
     @contextmanager
     def peer(self, mode: Mode) -> Iterator[None]:
-        """The peers in this mode; new connections, and those that are open, feel it."""
+        """The peers in this mode; open connections are dropped before and after a failure."""
         self.proxy.mode = mode
         self.proxy.touched.clear()
-        self.proxy.drop()
+        if mode != "slow":
+            self.proxy.drop()
         try:
             yield
         finally:
             self.proxy.mode = "pass"
-            self.proxy.drop()
+            if mode != "slow":
+                self.proxy.drop()
 
     def document(self) -> dict[str, Any]:
         """The vCon to run on, with a uuid of its own."""
@@ -155,11 +162,30 @@ class Kit:
         return ran
 
     @cached_property
+    def _varies(self) -> bool:
+        """Whether two vCons that differ in their uuids only end differently, without trouble."""
+        other = self.main.run(self.document())
+        return not documents.same(self.reference.vcon, other.vcon)
+
+    def differs(self, ran: Ran) -> str:
+        """How a call ended otherwise than without trouble; "" if it did not.
+
+        If the contents differ without trouble, too, as those of receipts do, entries are compared
+        by their types.
+        """
+        expected = self.reference
+        if documents.same(ran.vcon, expected.vcon):
+            return "" if documents.same(ran.saved, expected.saved) else "`get` returns another vCon"
+        if self._varies and documents.outline(ran.vcon) == documents.outline(expected.vcon):
+            return ""
+        return documents.difference(expected.vcon, ran.vcon) or "the vCon is gone"
+
+    @cached_property
     def growth(self) -> dict[str, Any]:
         """Memory and threads over many runs."""
         with self.loaded() as subject:
             words = {"document": self.document(), "runs": RUNS, "seconds": RUNS_SECONDS}
-            found: dict[str, Any] = subject.ask("many", within=RUNS_SECONDS * 2, **words)
+            found: dict[str, Any] = subject.ask("many", within=RUNS_SECONDS * 2 + 20, **words)
             return found
 
     @cached_property
@@ -214,15 +240,20 @@ def check(kit: Kit, rules: Sequence[Rule]) -> Iterator[Checked]:
 
 
 def _verdict(kit: Kit, rule: Rule, broken: str, spent: float) -> Verdict:
-    if broken:
-        return not_applicable(broken)
-    if spent > MOST_SECONDS:
-        return not_applicable(f"the check has taken {MOST_SECONDS:g} s already; use --only")
+    if reason := broken or _untried(kit, rule, spent):
+        return not_applicable(reason)
     try:
         return rule.check(kit)
     except BrokenError as error:
         return failed(str(error), error.where)
     except SubjectError as error:
-        return failed(f"{str(error).strip().splitlines()[-1]}", kit.where(error.frames))
+        return failed(str(error).strip().splitlines()[-1], kit.where(error.frames))
     except ConfigurationError as error:
         return failed(str(error), kit.where())
+
+
+def _untried(kit: Kit, rule: Rule, spent: float) -> str:
+    """Why a rule is not tried; "" if it is."""
+    if spent > MOST_SECONDS:
+        return f"the check has taken {MOST_SECONDS:g} s already; try --only"
+    return kit.given.exceptions.get(rule.name, "")

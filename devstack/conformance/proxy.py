@@ -4,7 +4,7 @@ It runs on an event loop in a thread of its own. `mode` says what it does with e
 then on:
 
 - `pass`: passes everything on;
-- `slow`: the same, each reply `LATENCY` seconds late;
+- `slow`: the same, but of each reply first a few bytes, and the rest `LATENCY` seconds later;
 - `reset`: ends each connection with a reset once the plugin has sent something;
 - `errors`: answers each request over HTTP with 500; other protocols are reset;
 - `half`: passes on the first half of the first reply, then closes;
@@ -31,6 +31,7 @@ type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 HOST = "127.0.0.1"
 LATENCY = 0.05
+FIRST_PIECE = 7
 CHUNK = 65536
 METHODS = (b"GET ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"HEAD ", b"OPTIONS ")
 REFUSAL = (
@@ -167,7 +168,10 @@ class ToxicProxy:
     async def _back(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await there.read(CHUNK):
             if self.mode == "slow":
+                writer.write(chunk[:FIRST_PIECE])
+                await writer.drain()
                 await asyncio.sleep(LATENCY)
+                chunk = chunk[FIRST_PIECE:]
             if self.mode == "held":
                 await asyncio.Event().wait()
             if self.mode == "half":

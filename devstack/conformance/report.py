@@ -32,8 +32,8 @@ def table(case: Case, checked: Sequence[Checked]) -> Table:
     made = Table(title=f"{case.kind} {case.module}", title_justify="left", expand=True)
     made.add_column("rule", no_wrap=True)
     made.add_column("verdict", no_wrap=True)
-    made.add_column("what was seen", ratio=2)
-    made.add_column("line to change", ratio=1, overflow="fold")
+    made.add_column("what was seen", ratio=3)
+    made.add_column("line to change", ratio=2, overflow="fold")
     for each in checked:
         outcome = each.verdict.outcome
         verdict = Text(outcome, STYLES[outcome])

@@ -1,6 +1,6 @@
 """The result of a rule."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 type Outcome = Literal["pass", "fail", "not applicable"]
@@ -18,8 +18,8 @@ class Verdict:
     where: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Its fields."""
-        return asdict(self)
+        """Its fields, the outcome as `verdict`."""
+        return {"verdict": self.outcome, "seen": self.seen, "where": self.where}
 
 
 def passed(seen: str) -> Verdict:

@@ -81,8 +81,8 @@ class Watch:
             self._changes("open", os.fsdecode(path))
 
     def _changes(self, event: str, path: str) -> None:
-        if event == "os.mkdir" and Path(path).is_dir():
-            return  # it was there
+        if event in ("open", "os.mkdir") and Path(path).is_dir():
+            return  # it was there, or is where an unnamed file (O_TMPFILE) is opened
         if not path.startswith(UNWATCHED) and "__pycache__" not in path:
             self.written.append(str(Path(path).absolute()))
             self._count()

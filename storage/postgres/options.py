@@ -24,7 +24,10 @@ class Options(PluginOptions):
         None, description="+ a file with the CA certificates that verify the server's, or `system`"
     )
     timeout: float = Field(
-        60, gt=0, description="+ seconds for one statement, including waits for locks"
+        60,
+        gt=0,
+        description="+ seconds for one statement, including waits for locks, and for a connection, "
+        "for which there are 10 at most",
     )
     pool_size: int = Field(4, ge=1, description="+ the maximum connections of one process")
 

@@ -9,6 +9,7 @@ from asyncio import AbstractEventLoop, Task
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import Context
+from math import ceil
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,7 +22,7 @@ from storage.postgres.options import Options
 from storage.postgres.table import Row, Statements, columns, statements
 
 CONNECT_TIMEOUT = 10
-"""Seconds to wait for a new connection, or for a free one of the pool."""
+"""Seconds to wait for a new connection, or for a free one of the pool; fewer if `timeout` is."""
 
 CHECK_TIMEOUT = 2
 """Seconds for the check of an idle connection."""
@@ -131,7 +132,7 @@ async def _opened(options: Options) -> _Pool:
         kwargs=settings,
         min_size=1,
         max_size=options.pool_size,
-        timeout=CONNECT_TIMEOUT,
+        timeout=min(CONNECT_TIMEOUT, options.timeout),
         open=False,
     )
     await pool.open()
@@ -158,7 +159,7 @@ def _connection_settings(options: Options) -> dict[str, Any]:
         "password": options.password.get_secret_value(),
         "host": options.host,
         "port": options.port,
-        "connect_timeout": CONNECT_TIMEOUT,
+        "connect_timeout": ceil(min(CONNECT_TIMEOUT, options.timeout)),
         "application_name": "patchcord",
         "autocommit": True,
         "prepare_threshold": None,  # a pooler may use another server connection per statement

@@ -28,8 +28,8 @@ ALONE = ("--follow-imports=skip", "--allow-subclassing-any")  # else all that th
 CEILING = 180
 
 
-def run(folder: Path, *command: str) -> None:
-    """Run a module of Python's in a folder; fails with what it wrote."""
+def run(folder: Path, *command: str) -> str:
+    """What a module of Python's writes that is run in a folder; fails with it."""
     ran = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=folder,
@@ -39,6 +39,7 @@ def run(folder: Path, *command: str) -> None:
         timeout=CEILING,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
 
 
 def test_a_link_a_storage_and_an_action(tmp_path: Path) -> None:
@@ -75,7 +76,8 @@ def test_a_package_of_its_own(
     monkeypatch.setattr(sys, "path", sys.path.copy())
     assert main(["external", "shiny-link", "--into", str(tmp_path)]) == 0
     package = tmp_path / "shiny-link"
-    run(package, "pytest", "-p", "no:cacheprovider")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # so that it is tried by the rules, too
+    assert "3 passed" in run(package, "pytest", "-p", "no:cacheprovider")
     release(package, "v0.1.0")
     link = {"module": "shiny_link", "pip_name": f"git+file://{package}@v0.1.0"}
     config = parse({"links": {"x": link}, "chains": {"main": {"links": ["x"]}}}, {})

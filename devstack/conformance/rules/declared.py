@@ -33,6 +33,7 @@ def secrets(kit: Kit) -> Verdict:
             ran = kit.main.run(kit.document(), options=impatient(kit))
         if place := _found(values, _texts(ran, kit.main.output())):
             return failed(place, kit.where(ran.frames))
+    kit.end()  # what follows begins without broken connections
     return passed(f"{', '.join(sorted(values))}: in no vCon, log line, output or error")
 
 

@@ -14,21 +14,23 @@ UNTOUCHED = "it sent nothing to the host that its options name; give a vCon with
 FAILURES: tuple[Mode, ...] = ("reset", "errors", "half")
 PAUSES = ("backoff", "retry_delay", "retry_wait", "retry_interval")
 TIMEOUT = 1
+FAILING_SECONDS = 20.0
+"""The time limit of a call that repeats requests."""
 
 
 def slow(kit: Kit) -> Verdict:
     """Each reply comes late: the result is the same."""
     if not kit.peers:
         return not_applicable(NO_PEER)
-    expected = kit.reference
+    _ = kit.reference
     with kit.peer("slow"):
         ran = kit.main.run(kit.document())
         if not kit.proxy.touched.is_set():
             return not_applicable(UNTOUCHED)
     if ran.error:
         return failed(ran.error, kit.at(ran))
-    if not _as_expected(ran, expected):
-        return failed("the vCon is another one than with a quick peer", kit.where())
+    if what := kit.differs(ran):
+        return failed(f"not as with a quick peer: {what}", kit.where())
     return passed("the same result")
 
 
@@ -41,17 +43,25 @@ def failing(kit: Kit) -> Verdict:
     for mode in FAILURES:
         document = kit.document()
         with kit.peer(mode):
-            ran = kit.main.run(document, options=options)
+            ran = kit.main.run(document, options=options, seconds=FAILING_SECONDS)
             if not kit.proxy.touched.is_set():
                 return not_applicable(UNTOUCHED)
         if problem := _unreported(kit, mode, ran, expected):
             return problem
         errors.append(f"{mode}: {ran.error or 'processed'}"[:90])
-        again = kit.main.run(document, put=False)
-        if again.error or not _as_expected(again, expected):
-            what = again.error or documents.difference(expected.vcon, again.vcon)
+        again = _again(kit, document)
+        if what := again.error or kit.differs(again):
             return failed(f"after {mode}, with the peer well again: {what}", kit.at(again))
+    kit.end()  # what follows begins without broken connections
     return passed("; ".join(errors))
+
+
+def _again(kit: Kit, document: dict[str, Any]) -> Ran:
+    """The next try, as the service makes it: a storage has several."""
+    ran = kit.main.run(document, put=False)
+    if ran.error and kit.facts.kind == "storage":
+        ran = kit.main.run(document, put=False)
+    return ran
 
 
 def _unreported(kit: Kit, mode: Mode, ran: Ran, expected: Ran) -> Verdict | None:
@@ -60,9 +70,7 @@ def _unreported(kit: Kit, mode: Mode, ran: Ran, expected: Ran) -> Verdict | None
         return failed(f"{mode}: {ran.error}", kit.at(ran))
     if ran.error or (kit.facts.kind == "tracer" and ran.log):
         return None
-    worked = not documents.same(ran.vcon, expected.vcon)
-    worked = worked or ran.saved != expected.saved or not _changed(kit, expected)
-    if worked:
+    if kit.differs(ran) or not _changed(kit, expected):
         return failed(f"{mode}: it reported no error, and its work was not done", kit.where())
     return None
 
@@ -82,6 +90,7 @@ def timeout(kit: Kit) -> Verdict:
         ran = kit.main.run(kit.document(), options=options, seconds=seconds)
         if not kit.proxy.touched.is_set():
             return not_applicable(UNTOUCHED)
+    kit.end()
     return _waited(kit, ran, limits, seconds)
 
 
@@ -126,7 +135,3 @@ def _without_pauses(options: Mapping[str, Any]) -> dict[str, Any]:
 def _is_number(field: Mapping[str, Any]) -> bool:
     kinds = [field.get("type"), *(each.get("type") for each in field.get("anyOf", ()))]
     return bool({"number", "integer"} & set(kinds))
-
-
-def _as_expected(ran: Ran, expected: Ran) -> bool:
-    return documents.same(ran.vcon, expected.vcon) and documents.same(ran.saved, expected.saved)

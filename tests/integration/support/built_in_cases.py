@@ -28,7 +28,9 @@ from tests.integration.support.vendors.hugging_face_router import HuggingFaceRou
 from tests.integration.support.vendors.openai_files import openai_files
 from tests.integration.support.vendors.sftp import sftp_server
 from tests.integration.support.vendors.slack import Slack
+from tests.integration.support.vendors.spaceandtime import SpaceAndTime
 from tests.integration.support.vendors.transparency import transparency
+from tests.integration.support.vendors.utopia import Utopia
 from tests.integration.support.vendors.vcon_mcp import vcon_mcp
 from tests.integration.support.whisper_model import write_model
 from tests.plugins.scene import Later
@@ -198,6 +200,29 @@ def _chatgpt_files(parts: Counterparts) -> Content:
     return {"options": options, "environment": {"OPENAI_BASE_URL": f"{server.url}/v1"}}
 
 
+def _datatrails(parts: Counterparts) -> Content:
+    server = parts.start(datatrails())
+    return {"options": {**server.options, "vcon_operation": "vcon_enhanced", **QUICK}}
+
+
+@contextmanager
+def _gateway() -> Iterator[SpaceAndTime]:
+    with stand_in(
+        SpaceAndTime(canary("sxt_key_of_a_built_in_plugin"), canary("biscuit-of-a-built-in-plugin"))
+    ) as server:
+        yield server
+    server.close()
+
+
+def _spaceandtime(parts: Counterparts) -> Content:
+    return {"options": {**parts.start(_gateway()).options, **QUICK}}
+
+
+def _utopia(parts: Counterparts) -> Content:
+    server = parts.start(stand_in(Utopia(password=KEY)))
+    return {"options": {**server.options, "timeout": 5}}
+
+
 def _elasticsearch(parts: Counterparts) -> Content:
     server: StandIn = parts.start(stand_in(ElasticStandIn()))
     return {"options": {"url": server.url, "username": "elastic", "password": KEY, **QUICK}}
@@ -211,7 +236,9 @@ def _milvus(parts: Counterparts) -> Content:
     server.replies["/v1/embeddings"] = answer
     options = {"uri": f"{parts.folder}/milvus.db", "api_key": KEY, "embedding_dim": len(VECTOR)}
     options |= {"create_collection_if_missing": True, **QUICK}
-    return {"options": options, "environment": {"OPENAI_BASE_URL": f"{server.url}/v1"}}
+    environment = {"OPENAI_BASE_URL": f"{server.url}/v1"}
+    exceptions = dict.fromkeys(("memory", "closes"), "Milvus runs in the plugin's process here")
+    return {"options": options, "environment": environment, "exceptions": exceptions}
 
 
 @asynccontextmanager
@@ -343,6 +370,8 @@ CASES: Mapping[str, Callable[[Counterparts], Content]] = {
     "storage.s3": _s3,
     "storage.scitt": _scitt,
     "storage.sftp": _sftp,
+    "storage.spaceandtime": _spaceandtime,
+    "storage.utopia": _utopia,
     "storage.vcon_mcp": _vcon_mcp,
     "storage.webhook": _webhooks,
     "tracers.jlinc": _jlinc,

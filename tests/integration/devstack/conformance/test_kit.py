@@ -1,0 +1,142 @@
+"""The conformance kit itself: its command line, and plugins that would take it down."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devstack.conformance import subject
+from devstack.conformance.__main__ import main
+from devstack.conformance.cases import Case
+from devstack.conformance.rules import RULES
+from tests.integration.devstack.conformance.test_bad_plugins import BAD, verdicts
+
+FINE = "from lib.vcon_redis import VconRedis\n\ndef run(vcon_uuid, link_name, opts):\n    "
+HANGS = "import time\ndef run(vcon_uuid, link_name, opts):\n    while True:\n        pass\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is the present one and is on the path, outside of this checkout."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def tried(redis_url: str, *arguments: str) -> int:
+    """The exit code of the command line."""
+    return main([*arguments, "--redis-url", redis_url])
+
+
+def test_a_class_in_a_package_beside_the_project(
+    folder: Path, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is found by its name, and so is its kind; JSON has all that the table has."""
+    (folder / "mine").mkdir()
+    (folder / "mine" / "__init__.py").write_text("from mine.places import Places\n")
+    (folder / "mine" / "places.py").write_text(
+        "kept = {}\n"
+        "class Places:\n"
+        "    def save(self, vcon_uuid, opts):\n"
+        "        kept[vcon_uuid] = vcon_uuid\n"
+    )
+    assert tried(redis_url, "mine", "--only", "vCon gone", "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kind"], told["conformant"]) == ("storage", False)
+    contract, gone = told["rules"]
+    assert (contract["rule"], contract["verdict"]) == ("contract", "pass")
+    assert gone["where"] == "mine/places.py:3"
+
+
+def test_the_table_names_the_line_to_change(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And a badge says how many rules are kept."""
+    monkeypatch.setattr(sys, "path", [str(BAD), *sys.path])
+    given = ("bad_run_twice", "--only", "run twice")
+    assert tried(redis_url, *given) == 1
+    table = capsys.readouterr().out
+    assert "bad_run_twice.py:6" in table
+    assert "1 pass, 1 fail, 0 not applicable" in table
+    assert tried(redis_url, *given, "--badge") == 1
+    badge = json.loads(capsys.readouterr().out)
+    assert (badge["message"], badge["color"]) == ("1 of 2 rules", "red")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("links.tag", "--only", "run thrice"), "no rule run thrice; there are: contract"),
+        (("links.tag", "--options", "missing.yml"), "missing.yml cannot be read"),
+        (("links.tag", "--options", "list.yml"), "list.yml has no mapping of options, but list"),
+    ],
+)
+def test_what_cannot_be_tried(
+    arguments: tuple[str, ...],
+    text: str,
+    folder: Path,
+    redis_url: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The exit code is 2, and the error one line."""
+    (folder / "list.yml").write_text("- a\n")
+    assert tried(redis_url, *arguments) == 2
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "seen", "line"),
+    [
+        ("import sys\nsys.exit(3)\n", "SystemExit: 3", "1"),
+        ("import os\nos._exit(3)\n", "its process ended, exit code 3", ""),
+        ("raise RuntimeError('no')\n", "no", "1"),
+        ("def run(a, b): ...\n", "is defined as run(a, b)", ""),
+    ],
+)
+def test_a_module_that_ends_its_process(
+    text: str, seen: str, line: str, folder: Path, redis_url: str
+) -> None:
+    """It breaks the contract, and the other rules are not tried."""
+    (folder / "ends.py").write_text(text)
+    found = verdicts(Case("ends", "link"), redis_url, "run twice")
+    assert found["contract"].verdict.outcome == "fail"
+    assert seen in found["contract"].verdict.seen
+    assert found["run twice"].verdict.seen == "a chain cannot load it"
+
+
+def test_a_plugin_that_hangs_does_not_hang_the_kit(
+    folder: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is killed; the verdict names the line where it was."""
+    monkeypatch.setattr(subject, "GRACE", 0.5)
+    (folder / "hangs.py").write_text(HANGS.replace("def run", "async def run"))
+    run: Any = subject.Subject.run
+    monkeypatch.setattr(
+        subject.Subject, "run", lambda self, document, **how: run(self, document, seconds=0.5)
+    )
+    found = verdicts(Case("hangs", "link"), redis_url, "vCon gone", "run twice")
+    assert found["vCon gone"].verdict.seen == "no answer within 1 s"
+    assert found["vCon gone"].verdict.where.startswith("hangs.py:")
+    assert found["run twice"].verdict.outcome == "fail"
+
+
+def test_nothing_gets_out_of_the_machine(folder: Path, redis_url: str) -> None:
+    """A host that the options do not name is refused, by name or by address."""
+    (folder / "calls.py").write_text(
+        "import socket\ndef run(vcon_uuid, link_name, opts):\n"
+        "    socket.create_connection(('192.0.2.1', 80), timeout=9)\n"
+    )
+    found = verdicts(Case("calls", "link"), redis_url, "run twice")
+    assert "lets no connection out, to 192.0.2.1" in found["run twice"].verdict.seen
+
+
+def test_there_are_twenty_rules() -> None:
+    """Each with a name of its own; the page lists them."""
+    page = (Path(__file__).parents[4] / "docs" / "conformance.md").read_text()
+    assert len({each.name for each in RULES}) == 20
+    for each in RULES:
+        assert f"| {each.name} | {each.asks} |" in page
