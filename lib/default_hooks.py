@@ -1,7 +1,6 @@
 """The functions of vcon-server's modules `hook`, `after_link_hook` and `vcon_hook`.
 
-They do nothing, as there: a module of one of these names on the path is called in their place (see
-docs/plugins.md, "Hooks").
+They do nothing, as there. Which hooks the service calls: docs/configuration.md, "Hooks".
 """
 
 from collections.abc import Mapping, Sequence

@@ -34,6 +34,7 @@ from pipeline.ingest.entry import TermLimits
 from pipeline.ingest.intake import Intake
 from pipeline.ingest.internal import InternalApi
 from pipeline.ingest.partners import KeyLimits, Partners
+from pipeline.ingest.vcon_hooks import VconHooks
 from pipeline.live_config import Configuration, ConfigurationWatch, Snapshot, prepared
 from pipeline.minutes.counting import MinuteCounts, partner_source
 from pipeline.operator.operations import OperatorOperations
@@ -136,6 +137,7 @@ class PipelineComposition:
         expiry, kept = settings.vcon_redis_expiry, settings.run_expiry
         self.register = Register(redis, settings, configuration, self.redis_watch)
         self._queues = build_queues(settings, redis, self.register.id)
+        self._hooks = VconHooks(configuration, self._calls)
         intake, store = self._intake(), VconStore(redis)
         self._lookup = VconLookup(
             configuration, store, self._calls, expiry, settings.max_vcon_bytes
@@ -154,6 +156,7 @@ class PipelineComposition:
             self._lookup,
             self._calls,
             RunListing(self._archive, redis, configuration),
+            self._hooks,
         )
         self._operator = OperatorOperations(self._operator_parts(operations))
         self.service = self._service(intake, operations, self._vcon_server(operations, store))
@@ -301,6 +304,7 @@ class PipelineComposition:
             terms=self._terms,
             offload=self._offload,
             keeper=self.keeper,
+            hooks=self._hooks,
         )
 
     async def takes_vcons(self) -> bool:
@@ -347,6 +351,7 @@ class PipelineComposition:
     async def close(self) -> None:
         """Leave the register, write the remaining usage, close connections, plugins and threads."""
         await self._operator.close()
+        await self._hooks.close()
         await self.register.leave()
         with contextlib.suppress(UnavailableError, TimeoutError):
             async with asyncio.timeout(LAST_USAGE):

@@ -10,6 +10,7 @@ from pipeline.admin.runs import RunListing
 from pipeline.admin.vcon_index import VconIndex
 from pipeline.config.lists import check_unread, lists_of
 from pipeline.ingest.intake import Intake
+from pipeline.ingest.vcon_hooks import VconHooks
 from pipeline.live_config import Configuration
 from pipeline.plugins.errors import describe
 from pipeline.plugins.loader import LoadedStorage
@@ -52,7 +53,10 @@ class PipelineOperations:
         lookup: VconLookup,
         calls: PluginCalls,
         runs: RunListing,
+        hooks: VconHooks | None = None,
     ) -> None:
+        """`hooks` are told of vCons that are deleted."""
+        self._hooks = hooks
         self._configuration = configuration
         self.letter_lists = dead_letters
         self.egress = egress
@@ -263,6 +267,8 @@ class PipelineOperations:
             else:
                 await self._delete_from(storage, vcon_uuid, deletion)
         await self.index.note_removed(vcon_uuid, list(deletion.removed))
+        if self._hooks is not None and any(deletion.removed.values()):
+            self._hooks.deleted(vcon_uuid)
         return deletion
 
     async def _delete_from(

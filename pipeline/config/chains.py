@@ -85,17 +85,18 @@ def _storage(name: str, entry: Section, missing: Sequence[Missing], lent: Lent) 
     retries = entry.value("retries", RETRIES, STORAGE_RETRIES)
     unset = tuple(dict.fromkeys(m.name for m in missing if m.where[:2] == entry.where))
     destination = read_destination(name, entry)
-    parts = _plugin_parts(name, entry, lent)
+    parts = plugin_parts(name, entry, lent)
     return StorageSpec(
         **parts, timeout=timeout, retries=retries, unset=unset, destination=destination
     )
 
 
 def _plugin(name: str, entry: Section, lent: Lent) -> PluginSpec:
-    return PluginSpec(**_plugin_parts(name, entry, lent))
+    return PluginSpec(**plugin_parts(name, entry, lent))
 
 
-def _plugin_parts(name: str, entry: Section, lent: Lent) -> dict[str, Any]:
+def plugin_parts(name: str, entry: Section, lent: Lent) -> dict[str, Any]:
+    """The fields of a `PluginSpec`; keys that are not read by now are unknown."""
     parts = {
         "name": name,
         "module": entry.required("module", TEXT, ""),

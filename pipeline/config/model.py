@@ -71,6 +71,9 @@ class Lenience(TypedDict):
     on_broken: OnBroken
 
 
+type OnError = Literal["continue", "fail"]
+HOOK_SECONDS = 10.0
+"""The time limit of one call of a hook that sets none."""
 CHAIN_SECONDS = 3600.0
 """The time limit of a run whose chain sets none."""
 CALL_SECONDS = 300.0
@@ -136,6 +139,14 @@ class StorageSpec(PluginSpec):
     retries: int = STORAGE_RETRIES
     unset: tuple[str, ...] = ()
     destination: Destination | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HookSpec(PluginSpec):
+    """A module with hooks, with the time limit of one call in seconds (see `limit_of`)."""
+
+    timeout: float | None = None
+    on_error: OnError = "continue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +231,8 @@ class PipelineConfig:
     ingress_auth: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     ingress_keys: Mapping[str, ConfiguredKey] = field(default_factory=dict, repr=False)
     """Label, limits and signing secret of the keys that have any, by key."""
+    hooks: Mapping[str, HookSpec] | None = None
+    """None: the file has no such section (see `pipeline.plugins.hooks`)."""
     connections: Mapping[str, ConnectionSpec] = field(default_factory=dict)
     connection_plugins: tuple[str, ...] = ()
     flows: FlowsSpec = field(default_factory=FlowsSpec)
@@ -278,7 +291,7 @@ class PipelineConfig:
 
         Ingress keys, notes, and links and tracers that no chain names do not affect a run.
         """
-        plugins = [*self.storages.values(), *self.imports.values()]
+        plugins = [*self.storages.values(), *self.imports.values(), *(self.hooks or {}).values()]
         # Flattened, so the hash without connections is the same as before connections existed.
         return canonical([self.chains, *plugins, *self.connections.values()])
 

@@ -31,6 +31,7 @@ from pipeline.config.connections import (
 )
 from pipeline.config.destinations import share_destinations
 from pipeline.config.environment import Environment, Missing, Where, Written
+from pipeline.config.hooks import read_hooks
 from pipeline.config.ingress_auth import read_ingress_auth
 from pipeline.config.model import (
     REFUSE,
@@ -47,7 +48,7 @@ __all__ = ["Chain", "LinkStep", "PipelineConfig", "PluginSpec", "StorageSpec", "
 
 CONNECTIONS = "connections"
 _NOTHING_WRITTEN: Written = {}
-_SECTIONS = ("ingress_auth", "imports", "links", "storages", "tracers", "chains")
+_SECTIONS = ("ingress_auth", "imports", "hooks", "links", "storages", "tracers", "chains")
 
 
 def parse(
@@ -123,6 +124,7 @@ def _read(
         imports=imports,
         ingress_auth=auth.keys,
         ingress_keys=auth.details,
+        hooks=read_hooks(root),
         connections=connections,
         connection_plugins=read_plugin_folders(root),
         flows=read_flows(root.section("flows")),
@@ -134,6 +136,7 @@ def _used(config: PipelineConfig) -> frozenset[Where]:
     chains = config.enabled_chains
     return frozenset(
         {("imports", name) for name in config.imports}
+        | {("hooks", name) for name in config.hooks or ()}
         | {("ingress_auth", name) for name in config.ingress_lists}
         | {("chains", chain.name) for chain in chains}
         | {

@@ -70,6 +70,7 @@ from pipeline.ingest.idempotency import (
     other_request,
     run_of,
 )
+from pipeline.ingest.vcon_hooks import VconHooks
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.slices import chunks
@@ -112,12 +113,15 @@ class Intake:
         terms: TermLimits = TERM_LIMITS,
         offload: Offload = call_inline,
         keeper: Keeper | None = None,
+        hooks: VconHooks | None = None,
     ) -> None:
         """A list with `max_depth` vCons is full. `sorted_set` holds all uuids by `created_at`.
 
         At most `max_runs` requested runs of one vCon wait at once. `offload` runs the division of
         large documents into pieces. `keeper` takes vCons into custody before Redis gets them.
+        `hooks` are told of vCons that are new or replaced.
         """
+        self._hooks = hooks
         self._keeper = keeper or NoKeeper()
         self._writer = EntryWriter(connection, self._keeper, offload)
         self._carrying_out = CarryingOut(connection, self._keeper)
@@ -171,6 +175,8 @@ class Intake:
             raise _REFUSALS[state](entry.vcon_uuid)
         if state == "full":
             raise self._full(told[0])
+        if self._hooks is not None and state != "duplicate":
+            self._hooks.created(entry.vcon_uuid, entry.document, lists)
         return Ingested(
             uuid=entry.vcon_uuid,
             outcome=state,

@@ -147,7 +147,7 @@ def _together(holder: object, contract: Contract) -> Function | None:
     found: Any = getattr(holder, "save_together", None) if contract is STORAGE else None
     if found is None or not callable(found) or not is_async(found):
         return None
-    return None if _problem("save_together", found, ("vcon_uuid", "opts")) else found
+    return None if argument_problem("save_together", found, ("vcon_uuid", "opts")) else found
 
 
 def is_pure(declared: object, options: object) -> bool:
@@ -240,7 +240,7 @@ def _functions(holder: object, contract: Contract) -> dict[str, Function]:
     problems = {
         name: problem
         for name, function in found.items()
-        if (problem := _problem(name, function, contract.functions[name]))
+        if (problem := argument_problem(name, function, contract.functions[name]))
     }
     if problems.pop("close", None):
         del found["close"]  # vcon-server has no `close`: a plugin's own may mean something else
@@ -254,7 +254,7 @@ def _absent(found: Mapping[str, Function], contract: Contract) -> list[str]:
     return [] if contract.needed in found else [f"has no {call}"]
 
 
-def _problem(name: str, function: object, arguments: tuple[str, ...]) -> str | None:
+def argument_problem(name: str, function: object, arguments: tuple[str, ...]) -> str | None:
     """Why a function cannot be called with the arguments of the contract, if it cannot."""
     if not callable(function):
         return f"{name} is not a function"

@@ -27,6 +27,7 @@ from pipeline.plugins.contract import (
     is_pure,
     plugin_in,
 )
+from pipeline.plugins.hooks import NO_HOOKS, HookLoader, Hooks, hooks_wanted, notes_on_hooks
 from pipeline.plugins.importer import Modules
 from pipeline.plugins.installer import Installer
 from pipeline.plugins.modules_folder import invalidate_caches
@@ -107,6 +108,7 @@ class Plugins:
     tracers: Mapping[PluginSpec, LoadedTracer] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """Remarks on their options for the operator, not errors."""
+    hooks: Hooks = NO_HOOKS
     broken: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The problems of chains that are to be disabled for them, by chain."""
 
@@ -154,7 +156,8 @@ def load(config: PipelineConfig, installer: Installer = NOTHING) -> Plugins:
     if problems:
         raise ConfigurationError([_with_chains(text, who) for text, who in problems.items()])
     kinds = loaded["links"], loaded["storages"], loaded["tracers"]
-    return Plugins(*kinds, (*broken.notes, *notes), broken.texts)
+    notes += notes_on_hooks(config)
+    return Plugins(*kinds, (*broken.notes, *notes), loader.hooks.hooks, broken.texts)
 
 
 def load_storage(spec: StorageSpec) -> LoadedStorage:
@@ -202,6 +205,7 @@ def _wanted(config: PipelineConfig) -> dict[tuple[str, PluginSpec], list[str]]:
     wanted: dict[tuple[str, PluginSpec], list[str]] = {
         ("imports", spec): [] for spec in config.imports.values()
     }
+    wanted |= {("hooks", spec): [] for spec in hooks_wanted(config)}
     for chain in config.enabled_chains:
         for need in dict.fromkeys(_needs(chain)):
             wanted.setdefault(need, []).append(chain.name)
@@ -228,9 +232,11 @@ class _Loader:
     ) -> None:
         self._modules = Modules(installer, pip_names)
         self._strict = strict
+        self.hooks = HookLoader()
         self._notes: dict[PluginSpec, list[str]] = {}
         self.sections: dict[str, Callable[[Any], Any]] = {
             "imports": self._modules.get,
+            "hooks": lambda spec: self.hooks.take(self._modules.get(spec), spec),
             "links": self.link,
             "storages": self.storage,
             "tracers": self.tracer,

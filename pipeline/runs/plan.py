@@ -118,6 +118,11 @@ def after_failure(progress: Progress, reason: str) -> Progress:
     return replace(progress, ended="failed", error=reason)
 
 
+def after_skip(progress: Progress, reason: str) -> Progress:
+    """The run ends before its first link, as halted: no link, no storage, no egress."""
+    return replace(progress, ended="halted", error=reason)
+
+
 def after_cancellation(progress: Progress) -> Progress:
     """The run is cancelled: no further link, no storage, no egress."""
     return replace(progress, ended="cancelled")

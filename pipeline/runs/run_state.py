@@ -195,6 +195,12 @@ class RunState:
         return self.continues or self.claim.run_id
 
     @property
+    def is_at_its_start(self) -> bool:
+        """Whether no step of the run is done, at this attempt or an earlier one."""
+        done = self.progress
+        return not (done.links_done or done.saved or done.refused or done.ended)
+
+    @property
     def attempts(self) -> int:
         """The number of attempts so far; a claim beyond `max_attempts` is none."""
         if self.claim.attempt <= self.chain.max_attempts:

@@ -37,6 +37,7 @@ from pipeline.runs.run_state import (
     is_abandoned,
     place_of,
 )
+from pipeline.worker.hooks import RunHooks
 from pipeline.worker.tracers import Tracers
 
 type Returned = str | plan.NotAUuid | None
@@ -66,6 +67,7 @@ class LinkSteps:
         self._lease_guard = lease_guard
         self._media = media.installed(connection)
         self._tracers = tracers
+        self._hooks = RunHooks(connection, calls)
 
     async def run(self, live: RunState) -> None:
         """Run the next link, perhaps more; the outcome is in `live.progress` and `live.steps`.
@@ -77,6 +79,7 @@ class LinkSteps:
             live.progress = plan.after_failure(live.progress, objection)
             return
         step, link = _next(live)
+        failure: Exception | None = None
         live.step_began = time.perf_counter()
         try:
             await self._checkpoints.make_way(live, only_through_lib=link.only_through_lib)
@@ -95,8 +98,8 @@ class LinkSteps:
             raise
         except Exception as error:  # noqa: BLE001 -- a plugin may raise anything
             log_failure(error, {"link": _next(live)[1].name})
-            after = plan.after_failure(live.progress, describe(error))
-        await self._finish(live, after)
+            failure, after = error, plan.after_failure(live.progress, describe(error))
+        await self._finish(live, after, failure)
 
     async def _attempt(
         self, live: RunState, step: LinkStep, link: LoadedLink
@@ -237,7 +240,9 @@ class LinkSteps:
             live.marks = ()
             raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
 
-    async def _finish(self, live: RunState, after: plan.Progress) -> None:
+    async def _finish(
+        self, live: RunState, after: plan.Progress, failure: Exception | None
+    ) -> None:
         before, index = live.progress, live.progress.links_done
         seconds = time.perf_counter() - live.step_began
         live.progress = after
@@ -246,6 +251,10 @@ class LinkSteps:
         if live.marks and after.ended is None:
             live.done_once()
             await self._checkpoints.end(live)  # before the run ends, if it is halted
+        if live.plugins.hooks.after_link:
+            await self._checkpoints.make_way(live, only_through_lib=False)
+            told = failure or (after.error if after.ended == "failed" else None)
+            await self._hooks.after_link(live, live.chain.links[index], before.vcon, told)
         if after.ended != "failed" and live.chain.tracers:
             await self._trace(live, index, before)
         await self._checkpoints.note_slow(live, seconds)
@@ -281,14 +290,15 @@ async def _judged_async(link: LoadedLink, vcon_uuid: str) -> Returned:
 
 
 def _plain(live: RunState, step: LinkStep, link: LoadedLink) -> bool:
-    """Whether a link has no timeout, retries, tracers or destination, and needs no mark.
+    """Whether a link has no timeout, retries, tracers, hooks or destination, and no mark.
 
     Those need the event loop in between.
 
     Async ones that may use more than `lib` have a task, and so a context, of their own.
     """
-    beside = step.timeout is not None or step.retries or live.chain.tracers
+    beside = bool(step.timeout is not None or step.retries or live.chain.tracers)
     beside = beside or step.destination is not None or is_once(live.chain, link)
+    beside = bool(beside or live.plugins.hooks.after_link)
     return not beside and (link.only_through_lib or not link.is_async)
 
 

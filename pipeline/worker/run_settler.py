@@ -296,7 +296,7 @@ class RunSettler:
             return await self._retry(live, live.chain.retry_backoff.pause(live.claim.attempt))
         if log.isEnabledFor(level := LOG_LEVELS[ending]):
             about = {"status": ending, **run_fields(live)}
-            if ending == "halted":
+            if ending == "halted" and live.progress.links_done:
                 about["link"] = live.chain.links[live.progress.links_done - 1].name
             log.log(level, "run ended", extra=about)
         return await self._finish(live, ending)

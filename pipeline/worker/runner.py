@@ -22,6 +22,7 @@ from pipeline.runs.lease import SLOW_STEP, Checkpoints, LeaseGuard, Lost
 from pipeline.runs.marks import mark_of
 from pipeline.runs.parking import Parked
 from pipeline.runs.run_state import RunState, current_run, place_of
+from pipeline.worker.hooks import RunHooks
 from pipeline.worker.link_runner import LinkSteps
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class ChainRunner:
         self._calls = calls
         self._checkpoints = checkpoints
         self._lease_guard = lease_guard
+        self.hooks = RunHooks(connection, calls)
 
     @property
     def lapses(self) -> int:
@@ -103,6 +105,9 @@ class ChainRunner:
         return "parked"
 
     async def _run_moves(self, live: RunState) -> plan.Ending:
+        if live.plugins.hooks.before_processing and live.is_at_its_start:
+            await self._checkpoints.make_way(live, only_through_lib=False)
+            live.progress = await self.hooks.before(live)
         while True:
             match plan.next_move(live.chain, live.progress):
                 case plan.RunLink() if live.cancelled:

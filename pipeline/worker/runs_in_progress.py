@@ -131,6 +131,8 @@ class RunsInProgress:
             return
         if not held:
             log.warning("run taken over", extra=run_fields(live))
+        elif not live.is_delayed and live.plugins.hooks.after_processing:
+            await self._runner.hooks.after(live)
 
     async def _attempt(self, live: RunState, lapses: int) -> bool:
         """Run and settle; if the task ends in any other way, the attempt has failed.

@@ -72,6 +72,7 @@ SMALL_FILES = {
     "app/startup_signals.py": "imported before everything that takes time to import",
     "core/redis_settings.py": "a group of settings, for which `setting_groups.py` has no room",
     "http_api/authentication.py": "what a token is compared with, apart from the paths",
+    "pipeline/config/hooks.py": "one section of the file, as `ingress_auth.py` is",
     "pipeline/ingest/claims.py": "the claims of one call, apart from the use of their answers",
     "pipeline/media/factory.py": "chooses the stores by the settings, which the others do not know",
     "pipeline/media/redis_store.py": "one store of media; the others are beside it",
