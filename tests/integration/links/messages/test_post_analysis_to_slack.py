@@ -14,6 +14,9 @@ from lib.effects import OutcomeUnknownError
 from lib.slack import ChannelError, escaped
 from lib.web.http_client import close
 from lib.web.http_retry import VendorError
+from pipeline.config.parser import parse
+from pipeline.live_config import Configuration
+from pipeline.plugins.loader import load
 from pipeline.runs.vcon_store import VconStore
 from tests.canaries import canary
 from tests.integration.links.vendor_links_scene import CEILING_SECONDS, MISSING, now, problem
@@ -319,4 +322,24 @@ async def test_a_run_of_a_worker_posts_once(scene: Scene, slack: Slack) -> None:
         await scene.redis.command("RPUSH", "in", document["uuid"])
         assert (await scene.finished()).status == "done"
     assert [each["channel"] for each in slack.posted] == [TEAM, DEFAULT]
+    await close()
+
+
+async def test_a_run_whose_answer_is_lost_is_not_tried_again(scene: Scene, slack: Slack) -> None:
+    """It is a dead letter at once: the second attempt might post a second message."""
+    slack.answers = ["ok", "drop"]
+    links = {"slack": {"module": "links.post_analysis_to_slack", "options": options(slack)}}
+    chain = {"links": ["slack"], "ingress_lists": ["in"], "max_attempts": 3}
+    config = parse({"links": links, "chains": {"main": chain}}, {})
+    await scene.start(Configuration(config, load(config)))
+    document = frustrated(of_team())
+    await scene.store.put(document)
+    await scene.redis.command("RPUSH", "in", document["uuid"])
+    ended = await scene.finished()
+    assert ended.status == "failed"
+    assert "may have been posted" in json.dumps(ended.run)
+    assert len(slack.got) == 2
+    found = await scene.store.get(document["uuid"])
+    assert found is not None
+    assert marks(found)[1] == {"posted_to_slack": [TEAM]}
     await close()

@@ -26,7 +26,7 @@ class SpaceAndTime(StandIn):
     `before`: statements of another process, each run before one that writes.
     """
 
-    def __init__(self, key: str = "sxt_key", biscuit: str = "biscuit") -> None:
+    def __init__(self, key: str = "sxt_key", biscuit: str = "EpUBCioBOQ") -> None:
         super().__init__()
         self.key, self.biscuit = key, biscuit
         self.permits = {"SELECT", "INSERT", "UPDATE", "DELETE"}
