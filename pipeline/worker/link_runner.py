@@ -24,11 +24,10 @@ from pipeline.plugins.loader import LoadedLink, LoadedStorage, seconds_of
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import Failures, counted
-from pipeline.runs import call_scope, plan
+from pipeline.runs import call_scope, marks, plan
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.effects.once import call_once, is_once, refuse_to_repeat
 from pipeline.runs.lease import SLOW_STEP, Checkpoints, LeaseGuard
-from pipeline.runs.marks import mark_of
 from pipeline.runs.run_state import (
     FirstTry,
     RunState,
@@ -137,7 +136,7 @@ class LinkSteps:
         )
         if not is_once(live.chain, link):
             return await call()
-        mark = mark_of("link", link.name, live.progress.links_done)
+        mark = marks.mark_of("link", link.name, live.progress.links_done)
         return await call_once(self._checkpoints, live, mark, call)
 
     async def _call_here(self, live: RunState, step: LinkStep, link: LoadedLink) -> Any:
@@ -263,6 +262,10 @@ class LinkSteps:
         """Call the tracers; if one fails the attempt, the link counts as failed and runs again."""
         await self._checkpoints.make_way(live, only_through_lib=False)
         if objection := await self._tracers.after_link(live, index, before.vcon):
+            if marks.is_once(live.steps[-1]):  # a further attempt would go on without the tracer
+                live.objection = objection
+                live.progress = plan.after_failure(live.progress, objection)
+                return
             live.progress = plan.after_failure(before, objection)
             live.steps[-1].update(outcome="failed", error=objection)
 

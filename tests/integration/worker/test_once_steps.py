@@ -18,6 +18,7 @@ from tests.integration.support.pipeline_fixtures import (
     configured,
     link,
     storage,
+    tracer,
 )
 from tests.integration.worker.worker_scene import Gate, kill, lapse, ok
 
@@ -317,6 +318,24 @@ async def test_a_chain_that_changes_under_a_step(scene: Scene, left: str):
     assert gate.arrived.empty()
 
 
+async def test_a_tracer_that_fails_after_the_step(scene: Scene):
+    """With `dlq_vcon_on_error` the vCon is a dead letter at once; the step stays done."""
+    sends = Sends()
+
+    async def fails(_in: str, _out: str, _name: str, _links: Any, index: int, _o: Any) -> None:
+        if index == 0:
+            raise RuntimeError("no trail")
+
+    traces = tracer(fails, dlq_vcon_on_error=True)
+    slack = link(sends.run, "slack", effect="once")
+    await scene.start(configured(links=[slack, link(ok)], tracers=[traces], max_attempts=3))
+    [vcon_uuid] = await scene.feed()
+    ended = await scene.finished()
+    assert ended.run["error"] == "tracer tracer: RuntimeError: no trail"
+    assert (ended.steps, len(sends.sent)) == ([("slack", "ok")], 1)
+    assert scene.elements(LETTERS) == [vcon_uuid]
+
+
 async def test_a_storage_in_which_the_worker_dies(scene: Scene):
     """The other storages have the vCon; that one is a dead letter of its own."""
     gate, other = Gate(), Sends()
@@ -359,13 +378,12 @@ async def test_storages_that_know_and_do_not_know(scene: Scene):
     ended = await scene.finished()
     assert [len(each.sent) for each in (known, unknown, fine)] == [2, 1, 1]
     assert ended.steps[1:] == [("known", "ok"), ("unknown", "failed"), ("fine", "ok")]
-    letters = list(scene.client.keys("DLQ:*"))
-    assert letters == [keys.storage_dead_letters("unknown")]
-    assert scene.elements(letters[0]) == [vcon_uuid]
+    assert scene.client.keys("DLQ:*") == [letters := keys.storage_dead_letters("unknown")]
+    assert scene.elements(letters) == [vcon_uuid]
 
 
 async def test_a_run_without_such_steps_writes_as_before(scene: Scene):
-    """No mark, no further checkpoint: the settlement is the only write."""
+    """The settlement is the only write."""
     written: list[str] = []
     script = scene.redis.script
 
