@@ -27,7 +27,9 @@ from core.setting_groups import ApiSettings
 from core.settings import load_settings, settings_of_installation
 from core.thread_pool import in_own_thread
 from pipeline.config import yaml_file
+from pipeline.config.broken import disabled
 from pipeline.config.parser import PipelineConfig
+from pipeline.config.reports import broken_notes
 from pipeline.plugins.loader import load
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.driver.pools import RedisAccess
@@ -82,6 +84,10 @@ def _is_on(environ: Mapping[str, str], name: str) -> bool:
     return environ.get(name, "").strip().lower() in SWITCHED_ON
 
 
+def _disables(environ: Mapping[str, str]) -> bool:
+    return environ.get("CONFIG_ON_BROKEN", "").strip().lower() == "disable"
+
+
 def _exact(environ: Mapping[str, str]) -> bool:
     installs = environ.get("DYNAMIC_INSTALL", "").strip().lower()
     return environ.get("ENVIRONMENT") == "production" and installs != "any"
@@ -109,6 +115,7 @@ def _configuration(
             environ,
             strict=_is_on(environ, "CONFIG_STRICT"),
             weak_keys=_is_on(environ, "ALLOW_WEAK_KEYS"),
+            on_broken="disable" if _disables(environ) else "refuse",
         )
     except ConfigurationError as error:
         return document, None, error.problems, []
@@ -123,7 +130,7 @@ async def _loaded(config: PipelineConfig | None) -> tuple[Sequence[str], Sequenc
         plugins = await in_own_thread(load, config)
     except ConfigurationError as error:
         return error.problems, []
-    return [], plugins.notes
+    return [], [*broken_notes(disabled(config, plugins.broken)), *plugins.notes]
 
 
 def _tokens(environ: Mapping[str, str]) -> Tokens:

@@ -11,7 +11,11 @@ REMEDIES = (
     ("the same key as", "give each list a key of its own, and tell the partner"),
     ("is already read by", "read the list in one chain; vcon-server uses the last in the file"),
     ("which would never end", "write the vCons of this chain to another list"),
-    ("no link named", "there each vCon of the chain becomes a dead letter; correct the name"),
+    (
+        "no link named",
+        "there each vCon of the chain becomes a dead letter; correct the name, or disable the "
+        "chain alone: on_broken: disable",
+    ),
     ("no storage named", "there it is logged and nothing is stored; correct the name"),
     ("the environment has no", "set the variable; vcon-server leaves ${...} as it is"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ ingress_auth:
   calls: short-key
 links:
   tag: {module: links.tag, options: {tags: [checked]}}
-  old: {module: links.diet}
+  old: {module: links.of_our_own}
 storages:
   files: {module: storage.file, options: {path: /nowhere}}
 chains:
@@ -267,3 +268,19 @@ async def test_a_sorted_set_of_another_type(client: Redis, redis: RedisConnectio
     client.set("vcons", "of another program")
     facts = await gathered(redis, [], "vcons", most=0)
     assert (facts.error, facts.wrong_types) == ("", {"vcons": ("string", "zset")})
+
+
+async def test_a_chain_that_would_be_disabled(
+    installation: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told as the start would, which goes on without it."""
+    text = CONFIGURATION.replace("tag: {module: links.tag", "tag: {module: links.no_such_link")
+    text = text.replace("calls: short-key", "calls: a-key-that-is-long-enough")
+    await asyncio.to_thread(installation.write_text, text)
+    monkeypatch.setenv("CONFIG_ON_BROKEN", "disable")
+    monkeypatch.setenv("DYNAMIC_INSTALL", "false")
+    await carry_out(read(["check", "--vcon-server", "--json"]))
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    [found] = [each for each in findings if "is disabled, as it is broken" in each["subject"]]
+    assert found["subject"].startswith("chains.main")
+    assert "no module named 'links.no_such_link'" in found["differs"]
