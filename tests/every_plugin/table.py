@@ -100,6 +100,11 @@ LINKS = (
         lambda world, _: world.slack.texts("alerts"),
     ),
     Plugin("diet", fixed(remove_system_prompts=True)),
+    Plugin(
+        "datatrails",
+        lambda world: {**world.datatrails.options, "vcon_operation": "vcon_enhanced"},
+        lambda world, _: [len(world.datatrails.events)],
+    ),
     Plugin("webhook", lambda world: {"webhook-urls": [f"{world.http.base}/link"]}, told("/link")),
     Plugin("expire_vcon", fixed(seconds=86_400)),
 )
@@ -150,6 +155,12 @@ STORAGES = (
         lambda world, _: world.dataverse.vcons(),
     ),
     Plugin(
+        "spaceandtime",
+        lambda world: world.spaceandtime.options,
+        lambda world, _: world.spaceandtime.rows,
+    ),
+    Plugin("utopia", lambda world: world.utopia.options, lambda world, _: world.utopia.live),
+    Plugin(
         "chatgpt_files",
         lambda world: world.http.options,
         lambda world, _: world.http.contents,
@@ -165,6 +176,3 @@ STORAGES = (
         "webhook", lambda world: {"webhook-urls": [f"{world.http.base}/storage"]}, told("/storage")
     ),
 )
-
-NOT_HERE = {"datatrails", "spaceandtime"}
-"""Names of vcon-server for which there is no plugin."""

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import math
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,16 @@ from typing import Any
 from devstack.servers.ports import HOST
 from tests.integration.support.elasticsearch_stand_in import ElasticStandIn
 from tests.integration.support.http_stand_in import stand_in
+from tests.integration.support.vendors.datatrails import DataTrails
 from tests.integration.support.vendors.dataverse import DataverseStandIn, dataverse
 from tests.integration.support.vendors.hugging_face_router import HuggingFaceRouter
 from tests.integration.support.vendors.openai import CHAT, OpenAI
 from tests.integration.support.vendors.openai_files import OpenAIFiles
 from tests.integration.support.vendors.sftp import SftpServer, sftp_server
 from tests.integration.support.vendors.slack import Slack
+from tests.integration.support.vendors.spaceandtime import SpaceAndTime
 from tests.integration.support.vendors.transparency import Transparency
+from tests.integration.support.vendors.utopia import Utopia
 from tests.integration.support.vendors.vcon_mcp import VconMcpStandIn, vcon_mcp
 from tests.integration.support.vendors_scene import tone, wav
 from tests.plugins.scene import Later
@@ -52,6 +55,9 @@ class World:
     vcon_mcp: VconMcpStandIn
     transparency: Transparency
     slack: Slack
+    datatrails: DataTrails
+    spaceandtime: SpaceAndTime
+    utopia: Utopia
     sftp: SftpServer
     mongo_url: str
     s3_url: str
@@ -107,6 +113,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
     """All of them, started; the plugins' options add what they answer."""
     async with AsyncExitStack() as started:
         (folder / "sftp").mkdir()
+        tables = started.enter_context(closing(SpaceAndTime()))
         found = World(
             folder=folder,
             http=started.enter_context(stand_in(OpenAIFiles())),
@@ -116,6 +123,9 @@ async def world(folder: Path) -> AsyncIterator[World]:
             vcon_mcp=started.enter_context(vcon_mcp()),
             transparency=started.enter_context(stand_in(Transparency())),
             slack=started.enter_context(stand_in(Slack(token=SLACK_TOKEN))),
+            datatrails=started.enter_context(stand_in(DataTrails())),
+            spaceandtime=started.enter_context(stand_in(tables)),
+            utopia=started.enter_context(stand_in(Utopia())),
             sftp=await started.enter_async_context(sftp_server(folder / "sftp")),
             mongo_url=await started.enter_async_context(_mongo()),
             s3_url=await started.enter_async_context(_s3()),
