@@ -55,7 +55,6 @@ CREDENTIALS = [
     ("links", "links.hugging_face_whisper", {"HF_TOKEN": KEY}),
     ("links", "links.hugging_face_whisper", {"HUGGINGFACE_API_KEY": KEY}),
     ("links", "links.hugging_llm_link", {"HUGGINGFACE_API_KEY": KEY}),
-    ("storages", "storage.milvus", {"OPENAI_API_KEY": KEY}),
 ]
 
 
