@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import h11
 
+ENDS = (type(h11.NEED_DATA), type(h11.PAUSED), h11.ConnectionClosed)
+"""Events after which there is no further request; the last one would come again and again."""
 KEYS = ("idempotency-key", "webhook-id", "x-idempotency-key")
 """Headers by which a receiver knows a repetition."""
 
@@ -43,7 +45,7 @@ def _requests(stream: bytes) -> Iterator[Request]:
     reader.receive_data(stream)
     head, body = None, hashlib.sha256()
     try:
-        while (event := reader.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+        while not isinstance(event := reader.next_event(), ENDS):
             if isinstance(event, h11.Request):
                 head, body = event, hashlib.sha256()
             elif isinstance(event, h11.Data):
