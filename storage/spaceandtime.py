@@ -50,6 +50,8 @@ BISCUITS = ("SXT_VCON_TABLE_WRITE_BISCUIT", "SXT_VCON_TABLE_WRITE_BISCUI")
 """Variables with the biscuit; vcon-server reads the second one."""
 DUPLICATE = "duplicate key"
 """In the error of an INSERT of a row that is there."""
+WRITTEN = [{"UPDATED": 1}]
+"""The answer to a statement that has written one row."""
 LONGEST_ERROR = 200
 
 type Document = dict[str, Any]
@@ -115,9 +117,8 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
         return
     if found is not None or not await _is_inserted(options, uuid, row):
         values = ", ".join(f"{name} = {_literal(value)}" for name, value in row.items())
-        await _execute(
-            options, uuid, _sql("UPDATE", options.table_name, "SET", values, _where(uuid))
-        )
+        update = _sql("UPDATE", options.table_name, "SET", values, _where(uuid))
+        await _check(options, uuid, row, await _execute(options, uuid, update))
 
 
 @plain_too
@@ -134,7 +135,9 @@ async def delete(vcon_uuid: str, opts: Given = None) -> bool:
     options, uuid = Options.of(opts), required_uuid(vcon_uuid)
     if await _found(options, uuid) is None:
         return False
-    await _execute(options, uuid, _sql("DELETE FROM", options.table_name, _where(uuid)))
+    answer = await _execute(options, uuid, _sql("DELETE FROM", options.table_name, _where(uuid)))
+    if answer != WRITTEN and await _found(options, uuid) is not None:
+        raise VendorError(f"{SERVER} answered, and has not deleted the vCon {uuid}")
     return True
 
 
@@ -159,7 +162,9 @@ async def _found(options: Options, uuid: str) -> str | None:
     """The vCon's JSON in the table, or None; a row without a JSON has an empty text."""
     statement = _sql("SELECT VCON_JSON FROM", options.table_name, _where(uuid))
     rows = await _execute(options, uuid, statement)
-    if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise VendorError(f"{SERVER} answered without rows; check base_url")
+    if not rows:
         return None
     named = {str(name).upper(): value for name, value in rows[0].items()}
     return str(named.get("VCON_JSON") or "")
@@ -170,13 +175,27 @@ async def _is_inserted(options: Options, uuid: str, row: Row) -> bool:
     names = ", ".join(("UUID", *row))
     values = ", ".join(map(_literal, (uuid, *row.values())))
     statement = _sql("INSERT INTO", options.table_name, f"({names}) VALUES ({values})")
-    return await _execute(options, uuid, statement, accept_duplicate=True) is not None
+    answer = await _execute(options, uuid, statement, accept_duplicate=True)
+    if answer == DUPLICATE:
+        return False
+    await _check(options, uuid, row, answer)
+    return True
+
+
+async def _check(options: Options, uuid: str, row: Row, answer: Any) -> None:
+    """Read the row back if the answer does not say that one was written.
+
+    Raises:
+        VendorError: if the row has another content.
+    """
+    if answer != WRITTEN and await _found(options, uuid) != row["VCON_JSON"]:
+        raise VendorError(f"{SERVER} answered, and has not written the vCon {uuid}")
 
 
 async def _execute(
     options: Options, uuid: str, statement: str, *, accept_duplicate: bool = False
 ) -> Any:
-    """The rows of a statement, or what was changed; None for a duplicate that is accepted."""
+    """The rows of a statement, or what was changed; `DUPLICATE` for one that is accepted."""
     biscuit = options.biscuit.get_secret_value()
     answer = await call_json(
         "POST",
@@ -189,18 +208,19 @@ async def _execute(
         most_bytes=2 * options.max_vcon_bytes + 1024,
     )
     if answer.status != 400:
-        return answer.body or []
-    told = _error_of(answer.body)
+        return answer.body
+    told = _error_of(answer.body, "title", "detail")
     if accept_duplicate and DUPLICATE in told.lower():
-        return None
-    # an error may repeat the statement, which has the uuid in it, and the conversation
-    shown = "" if uuid in told else f": {told[:LONGEST_ERROR]}"
+        return DUPLICATE
+    if not statement.startswith("SELECT"):  # the detail may repeat a part of the conversation
+        told = _error_of(answer.body, "title")
+    shown = "" if uuid in told or not told else f": {told[:LONGEST_ERROR]}"
     raise VendorError(f"{SERVER} answered 400{shown}")
 
 
-def _error_of(body: Any) -> str:
+def _error_of(body: Any, *members: str) -> str:
     told = body if isinstance(body, dict) else {}
-    return " ".join(str(told[name]) for name in ("title", "detail") if told.get(name))
+    return " ".join(str(told[name]) for name in members if told.get(name))
 
 
 def _sql(*parts: str) -> str:

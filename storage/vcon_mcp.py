@@ -134,7 +134,7 @@ async def _created(options: Options, content: bytes) -> bool:
         if DUPLICATE in str(error):
             return False
         raise
-    return answer.status != CONFLICT
+    return answer.status != CONFLICT and _done(answer)
 
 
 async def _has_more(options: Options, uuid: str, document: Document) -> bool:
@@ -148,14 +148,26 @@ async def _found(options: Options, uuid: str) -> Document | None:
     None as well if the server answers with another vCon.
     """
     answer = await _call(options, "GET", f"vcons/{uuid}", accept=(NOT_FOUND,))
-    body = answer.body if answer.status != NOT_FOUND and isinstance(answer.body, dict) else {}
+    if answer.status == NOT_FOUND:
+        return None
+    body = answer.body if isinstance(answer.body, dict) else {}
     found = body if isinstance(body.get("vcon"), str) else body.get("vcon")
-    return found if isinstance(found, dict) and found.get("uuid") == uuid else None
+    if not isinstance(found, dict):
+        raise VendorError(f"{SERVER} answered {answer.status} without a vCon; check base_url")
+    return found if found.get("uuid") == uuid else None
 
 
 async def _removed(options: Options, uuid: str) -> bool:
     answer = await _call(options, "DELETE", f"vcons/{uuid}", accept=(NOT_FOUND,))
-    return answer.status != NOT_FOUND
+    return answer.status != NOT_FOUND and _done(answer)
+
+
+def _done(answer: JsonAnswer) -> bool:
+    """True; an answer that does not say so is of another server, and an error."""
+    if not isinstance(answer.body, dict) or answer.body.get("success") is not True:
+        text = f"{SERVER} answered {answer.status} without success: true; check base_url"
+        raise VendorError(text)
+    return True
 
 
 def _count(document: Document, part: str) -> int:

@@ -17,8 +17,8 @@ from pipeline.plugins.loader import load
 from pipeline.runs.vcon_store import VconStore
 from storage import spaceandtime
 from tests.canaries import canary
-from tests.integration.support.http_stand_in import stand_in
-from tests.integration.support.vendors.spaceandtime import TABLE, SpaceAndTime
+from tests.integration.support.http_stand_in import Request, stand_in
+from tests.integration.support.vendors.spaceandtime import TABLE, SpaceAndTime, refuse
 from tests.integration.support.vendors_scene import transcribed
 from tests.plugins.scene import canonical, connected
 
@@ -158,6 +158,40 @@ async def test_a_table_that_takes_inserts_only(server: SpaceAndTime, store: Vcon
     with pytest.raises(VendorError, match="answered 403"):
         await spaceandtime.save(UUID, server.options)
     assert await spaceandtime.get(UUID, server.options) == VCON
+
+
+@pytest.mark.parametrize("body", ["", "null", "{}", '"x"', "[1]", '{"error": "no"}'])
+async def test_an_answer_of_another_server(server: SpaceAndTime, body: str) -> None:
+    """200 of a proxy or a wrong path is neither a saved vCon, nor a deleted one, nor an absence."""
+    server.reply_to = lambda _: body.encode()  # type: ignore[method-assign]
+    for call in (spaceandtime.save, spaceandtime.get, spaceandtime.delete):
+        with pytest.raises(VendorError, match="without rows; check base_url"):
+            await call(UUID, server.options)
+
+
+@pytest.mark.parametrize(("kind", "call"), [("INSERT", "save"), ("DELETE", "delete")])
+async def test_a_statement_that_wrote_nothing(server: SpaceAndTime, kind: str, call: str) -> None:
+    """The row is read back, and an error raised, unless the answer says that it was written."""
+    if call == "delete":
+        await spaceandtime.save(UUID, server.options)
+    run = server.run
+    server.run = lambda text: [] if text.startswith(kind) else run(text)  # type: ignore[method-assign]
+    with pytest.raises(VendorError, match=f"has not .* the vCon {UUID}"):
+        await getattr(spaceandtime, call)(UUID, server.options)
+
+
+async def test_an_error_with_a_part_of_a_statement(server: SpaceAndTime) -> None:
+    """Its detail is not shown where it may have the conversation in it."""
+    told = refuse(400, "Bad SQL", "syntax error near 'a secret of the subject'")
+
+    def refused(request: Request) -> bytes:
+        if b"INSERT" in request.body:
+            raise told
+        return b"[]"
+
+    server.reply_to = refused  # type: ignore[method-assign]
+    with pytest.raises(VendorError, match="answered 400: Bad SQL$"):
+        await spaceandtime.save(UUID, server.options)
 
 
 async def test_ids_and_sizes(server: SpaceAndTime) -> None:

@@ -148,18 +148,25 @@ async def test_a_key_in_a_header_of_its_own() -> None:
 
 
 async def test_another_vcon_is_none(server: VconMcpStandIn) -> None:
-    """An answer with a wrong uuid, without a vCon, or with one that has no envelope."""
+    """An answer with a wrong uuid, or with a vCon that has no envelope."""
     path = f"{BASE}/vcons/{UUID}"
     for body, found in (
         ({"success": True, "vcon": VCON | {"uuid": OTHER}}, None),
-        ({"success": True}, None),
-        ([VCON], None),
         (VCON, VCON),
     ):
         server.vcons[UUID] = VCON
         server.reply_to = lambda _, body=body: json.dumps(body).encode()  # type: ignore[method-assign]
         assert await vcon_mcp.get(UUID, server.options) == found
         assert server.got[-1][0] == path
+
+
+@pytest.mark.parametrize("body", ["", "null", "{}", "[]", '{"success": false}', f"[{{}}, {UUID!r}]"])
+async def test_an_answer_of_another_server(server: VconMcpStandIn, body: str) -> None:
+    """200 of a proxy or a wrong path is neither a saved vCon, nor a deleted one, nor an absence."""
+    server.reply_to = lambda _: body.encode()  # type: ignore[method-assign]
+    for call in (vcon_mcp.save, vcon_mcp.get, vcon_mcp.delete):
+        with pytest.raises(VendorError):
+            await call(UUID, server.options | {"transient_retries": 0})
 
 
 async def test_a_vcon_that_is_too_large(
