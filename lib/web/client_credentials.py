@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from pydantic import SecretStr
 
@@ -30,6 +30,11 @@ class Grant(NamedTuple):
     issuer: str
     refused: str
     scope: str = ""
+
+
+def is_token(value: object) -> TypeGuard[str]:
+    """Whether a bearer token can be sent: one that cannot would be kept, and fail each request."""
+    return isinstance(value, str) and value.isascii() and value.isprintable() and bool(value)
 
 
 async def call_with_token(
@@ -86,6 +91,6 @@ async def _new_token(grant: Grant, retry: HttpRetry) -> tuple[str, float]:
     answer = await call_json("POST", grant.url, server=grant.issuer, retry=retry, data=form)
     body = answer.body if isinstance(answer.body, dict) else {}
     token, seconds = body.get("access_token"), body.get("expires_in", 3600)
-    if not isinstance(token, str) or not token or not isinstance(seconds, int | float):
+    if not is_token(token) or not isinstance(seconds, int | float):
         raise VendorError(f"{grant.issuer} answered without a token")
     return token, float(seconds)

@@ -2,10 +2,10 @@
 
 A vCon becomes a Markdown document `UUID.md` of dated sentences: parties, dialogs, summaries,
 transcripts, tags, and its lawful basis (the attachment `lawful_basis`; it says so if there is
-none). Utopia skips a content that it has, so a second save of the same content changes nothing.
-After another content is uploaded, older documents of the vCon are deleted, also those that an
-interrupted save has left. Utopia's deletion can be undone in its console. With
-`require_analysis_grant`, a vCon whose lawful basis does not grant `analysis` now is not sent.
+none). A content that the knowledge base has is not sent again. After another content is uploaded,
+older documents of the vCon are deleted, also those that an interrupted save has left. Utopia's
+deletion can be undone in its console. With `require_analysis_grant`, a vCon whose lawful basis does
+not grant `analysis` now is not sent.
 
 The service account needs the role Editor. The storage signs in at the first request of a process,
 and again if the token has expired. Utopia sends texts to the language model that is configured
@@ -22,6 +22,7 @@ and `VendorError` if the last attempt got no answer or an error.
 import asyncio
 import hashlib
 import logging
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -32,6 +33,7 @@ from lib.options import PluginOptions
 from lib.plain_calls import plain_too
 from lib.vcon_fields import required_uuid
 from lib.vcon_redis import AsyncVconRedis
+from lib.web.client_credentials import is_token
 from lib.web.http_client import kept
 from lib.web.http_retry import BACKOFF, RETRIES, HttpRetry, VendorError
 from lib.web.json_api import JsonAnswer, call_json
@@ -50,6 +52,9 @@ MOST_BYTES = 100 * 1024 * 1024 - 4096
 """Bytes of a text; Utopia takes 100 MiB with what is around it."""
 MOST_DOCUMENTS = 200
 """Documents of one page, Utopia's maximum; a vCon has one, or a few after interruptions."""
+ROUNDS = 3
+"""How often a content is sent that another process deletes at the same moment."""
+_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 
 
 class Options(PluginOptions):
@@ -101,16 +106,10 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
             f"the text of the vCon {uuid} has {len(content)} bytes, more than "
             f"{MOST_BYTES}, which {SERVER} takes; the link diet makes it smaller"
         )
-    file = (_file_name(uuid), content, "text/markdown")
-    answer = await _call(options, "POST", options.documents, files={"file": file})
-    created = {each.get("id") for each in _listed(answer, "created")}
-    digest = hashlib.sha256(content).hexdigest()
-    found = await _documents(options, uuid)
-    current = {
-        each["id"] for each in found if each["id"] in created or each.get("sha256") == digest
-    }
-    if current:
-        await _delete(options, {each["id"] for each in found} - current)
+    for _ in range(ROUNDS):
+        if await _is_replaced(options, uuid, content):
+            return
+    raise VendorError(f"{SERVER} does not list the document of the vCon {uuid} that it was sent")
 
 
 @plain_too
@@ -120,6 +119,27 @@ async def delete(vcon_uuid: str, opts: Given = None) -> bool:
     found = await _documents(options, required_uuid(vcon_uuid))
     await _delete(options, {each["id"] for each in found})
     return bool(found)
+
+
+async def _is_replaced(options: Options, uuid: str, content: bytes) -> bool:
+    """Upload the content, and delete the documents that were there before.
+
+    Only those: one that came meanwhile is newer, and its process may delete this one. So after a
+    deletion the document is looked for; False if it is not there.
+    """
+    digest = hashlib.sha256(content).hexdigest()
+    before = await _documents(options, uuid)
+    current = {each["id"] for each in before if each.get("sha256") == digest}
+    if not current:
+        file = (_file_name(uuid), content, "text/markdown")
+        answer = await _call(options, "POST", options.documents, files={"file": file})
+        current = {each["id"] for each in _listed(answer, "created") if _has_id(each)}
+    older = {each["id"] for each in before} - current if current else set()
+    await _delete(options, older)
+    if current and not older:
+        return True
+    left = await _documents(options, uuid)
+    return any(each["id"] in current or each.get("sha256") == digest for each in left)
 
 
 def _file_name(uuid: str) -> str:
@@ -132,7 +152,12 @@ async def _documents(options: Options, uuid: str) -> list[dict[str, Any]]:
     answer = await _call(options, "GET", options.documents, params=query)
     name = _file_name(uuid)
     listed = _listed(answer, "docs")
-    return [each for each in listed if each.get("filename") == name and each.get("id")]
+    return [each for each in listed if each.get("filename") == name and _has_id(each)]
+
+
+def _has_id(document: Mapping[str, Any]) -> bool:
+    found = document.get("id")
+    return isinstance(found, str) and _ID.fullmatch(found) is not None
 
 
 async def _delete(options: Options, ids: set[str]) -> None:
@@ -172,7 +197,7 @@ async def _token(options: Options) -> str:
         "POST", _url(options, "auth/login"), server=SERVER, retry=options.http_retry, json=account
     )
     token = answer.body.get("token") if isinstance(answer.body, dict) else None
-    if not isinstance(token, str) or not token:
+    if not is_token(token):
         raise VendorError(f"{SERVER} answered without a token")
     return token
 

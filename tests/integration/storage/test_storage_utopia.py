@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from pipeline.runs.vcon_store import VconStore
 from storage import utopia
 from storage.utopia.rendering import rendered
 from tests.canaries import canary
-from tests.integration.support.http_stand_in import stand_in
+from tests.integration.support.http_stand_in import Request, stand_in
 from tests.integration.support.vendors.utopia import Utopia
 from tests.integration.support.vendors_scene import HEARD, transcribed
 from tests.plugins.scene import canonical, connected, sample_names
@@ -54,6 +54,18 @@ def basis(*purposes: str, until: Any = "2027-01-01T00:00:00Z") -> dict[str, Any]
     return {"purpose": "lawful_basis", "encoding": "json", "body": json.dumps(told)}
 
 
+def after(server: Utopia, other: Callable[[Request], None]) -> None:
+    """Let another process do something after each request, before its answer."""
+    reply_to = server.reply_to
+
+    def reply(request: Request) -> bytes:
+        answer = reply_to(request)
+        other(request)
+        return answer
+
+    server.reply_to = reply  # type: ignore[method-assign]
+
+
 async def test_a_vcon_is_a_document(server: Utopia) -> None:
     """One sign-in, and a second save leaves the knowledge base as it is."""
     for _ in range(2):
@@ -77,6 +89,63 @@ async def test_another_content_replaces_the_document(server: Utopia, store: Vcon
         each["deleted"] = False
     await utopia.save(UUID, server.options)
     assert [f"Subject: {subject}." in each["content"] for each in server.live] == [True]
+
+
+async def test_a_document_that_came_meanwhile_stays(server: Utopia, store: VconStore) -> None:
+    """Of another process, which has saved a newer content."""
+    await utopia.save(UUID, server.options)
+    await store.put(VCON | {"subject": "one"})
+
+    def other(request: Request) -> None:
+        if request.method == "POST":
+            server.put(f"{UUID}.md", b"newer")
+
+    after(server, other)
+    await utopia.save(UUID, server.options)
+    assert sorted(len(each["content"]) > 10 for each in server.live) == [False, True]
+
+
+async def test_a_document_that_is_deleted_meanwhile_is_sent_again(
+    server: Utopia, store: VconStore
+) -> None:
+    """By another process, which saves an older content."""
+    await utopia.save(UUID, server.options)
+    await store.put(VCON | {"subject": "one"})
+    deletes = [True]
+
+    def other(request: Request) -> None:
+        if request.method == "DELETE" and deletes:
+            deletes.clear()
+            for each in server.live:
+                each["deleted"] = True
+
+    after(server, other)
+    await utopia.save(UUID, server.options)
+    assert any("Subject: one." in each["content"] for each in server.live)
+
+
+async def test_an_upload_without_a_document_is_an_error(server: Utopia) -> None:
+    """An answer that names none is not a saved vCon, even with the status 200."""
+    reply_to = server.reply_to
+
+    def reply(request: Request) -> bytes:
+        uploads = request.method == "POST" and request.path.endswith("/documents")
+        return b"{}" if uploads else reply_to(request)
+
+    server.reply_to = reply  # type: ignore[method-assign]
+    with pytest.raises(VendorError, match=f"does not list the document of the vCon {UUID}"):
+        await utopia.save(UUID, server.options)
+
+
+async def test_a_token_that_no_header_can_have(server: Utopia) -> None:
+    """It is not kept: the next sign-in counts."""
+    reply_to = server.reply_to
+    server.reply_to = lambda _: b'{"token": "a\\r\\nb: c"}'  # type: ignore[method-assign]
+    with pytest.raises(VendorError, match="without a token"):
+        await utopia.save(UUID, server.options)
+    server.reply_to = reply_to  # type: ignore[method-assign]
+    await utopia.save(UUID, server.options)
+    assert len(server.live) == 1
 
 
 async def test_deleting_finds_this_vcon_alone(server: Utopia, store: VconStore) -> None:
