@@ -94,11 +94,14 @@ def _parsed(text: bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:  # also half a surrogate pair, which models send
-        return storable(json.loads(text))
+        try:
+            return storable(json.loads(text))
+        except RecursionError:
+            raise json.JSONDecodeError("nested too deeply", "", 0) from None
 
 
 def _lenient(text: bytes) -> Any:
     try:
         return _parsed(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         return None

@@ -129,7 +129,7 @@ def _key(options: Options, uuid: str) -> str:
 
 async def _rows_of(options: Options, uuid: str) -> list[str]:
     """The primary keys of the vCon's rows, the one that was changed last first."""
-    rows = await _found(options, uuid, {"$select": options.uuid_field})
+    rows = await _found(options, uuid, {})
     return [key for row in rows for key in _primary_keys(row, options)]
 
 
@@ -154,20 +154,32 @@ async def _text(options: Options, uuid: str) -> object:
         select = {"$select": options.data_field}
         place = _key(options, uuid)
         answer = await call(options, "GET", place, params=select, accept=(NOT_FOUND,))
-        rows = [answer.body] if answer.status != NOT_FOUND else []
+        rows = _checked([answer.body] if answer.status != NOT_FOUND else [])
     else:
-        rows = await _found(options, uuid, {"$select": options.data_field, "$top": "1"})
-    return rows[0].get(options.data_field) if rows else None
+        rows = await _found(options, uuid, {"$top": "1"}, options.data_field)
+    if rows and options.data_field not in rows[0]:
+        raise VendorError(f"Dataverse answered with a row without {options.data_field}")
+    return rows[0][options.data_field] if rows else None
 
 
-async def _found(options: Options, uuid: str, select: Mapping[str, str]) -> list[dict[str, Any]]:
+async def _found(
+    options: Options, uuid: str, more: Mapping[str, str], *columns: str
+) -> list[dict[str, Any]]:
+    """The vCon's rows with `columns` and the uuid; rows of others are an error, not the vCon's."""
     params = {
-        **select,
+        **more,
+        "$select": ",".join((options.uuid_field, *columns)),
         "$filter": f"{options.uuid_field} eq '{uuid}'",
         "$orderby": "modifiedon desc",
     }
     answer = await call(options, "GET", params=params)
-    rows = answer.body.get("value") if isinstance(answer.body, dict) else None
+    rows = _checked(answer.body.get("value") if isinstance(answer.body, dict) else None)
+    if any(str(row.get(options.uuid_field)).strip().lower() != uuid for row in rows):
+        raise VendorError("Dataverse answered with rows of other vCons")
+    return rows
+
+
+def _checked(rows: object) -> list[dict[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise VendorError("Dataverse answered without rows")
     return rows

@@ -5,11 +5,12 @@ from typing import Any
 from urllib.parse import quote
 
 from lib.web.client_credentials import UNAUTHORIZED, Grant, call_with_token
+from lib.web.http_retry import VendorError
 from lib.web.json_api import JsonAnswer, call_json
 from storage.dataverse.options import LONGEST_MEMO, Options
 
 SERVER = "Dataverse"
-NOT_FOUND = 404
+NO_CONTENT, NOT_FOUND = 204, 404
 LONGEST = 3 * 2 * LONGEST_MEMO
 """Bytes of an answer: a vCon whose characters are all escaped or encoded in several bytes."""
 HEADERS = {
@@ -34,7 +35,8 @@ async def call(
     A token that is refused is replaced once: an administrator may have revoked it.
 
     Raises:
-        VendorError: if the last attempt got no answer, or a status that is not in `accept`.
+        VendorError: if the last attempt got no answer, or a status that is not in `accept`; for a
+            change, if it is not confirmed with 204.
     """
     grant = Grant(
         f"{options.authority}/{options.tenant_id}/oauth2/v2.0/token",
@@ -49,7 +51,10 @@ async def call(
     async def send(token: str) -> JsonAnswer:
         return await _sent(options, method, place, token, params, row, accept)
 
-    return await call_with_token(grant, options.http_retry, send)
+    answer = await call_with_token(grant, options.http_retry, send)
+    if method != "GET" and answer.status != NO_CONTENT and answer.status not in accept:
+        raise VendorError(f"{SERVER} answered {answer.status} where it says 204; check url")
+    return answer
 
 
 async def _sent(

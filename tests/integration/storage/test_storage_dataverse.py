@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
 from storage import dataverse
 from tests.canaries import canary
+from tests.integration.support.http_stand_in import Request
 from tests.integration.support.vendors.dataverse import CLIENT, SECRET, TENANT, DataverseStandIn
 from tests.integration.support.vendors.dataverse import dataverse as stand_in
 from tests.plugins.scene import TAGGED, canonical, connected, sample_names
@@ -93,6 +95,37 @@ async def test_rows_of_vcon_server_are_found(server: DataverseStandIn) -> None:
     assert await dataverse.get(UUID, server.options) == VCON
     assert await dataverse.delete(UUID, server.options) is True
     assert list(server.rows) == [other]
+
+
+async def test_rows_of_other_vcons_are_an_error(server: DataverseStandIn) -> None:
+    """If a proxy loses the filter: they are neither replaced, nor read, nor deleted."""
+    other = {"vcon_uuid": OTHER, "vcon_data": json.dumps(VCON | {"uuid": OTHER})}
+    server.put(other)
+    reply_to = server.reply_to
+
+    def without_filter(request: Request) -> bytes:
+        return reply_to(replace(request, path=request.path.replace(UUID, OTHER)))
+
+    server.reply_to = without_filter  # type: ignore[method-assign]
+    for call in (dataverse.save, dataverse.get, dataverse.delete):
+        with pytest.raises(VendorError, match="rows of other vCons"):
+            await call(UUID, server.options)
+    [row] = server.rows.values()
+    assert other.items() <= row.items()
+
+
+@pytest.mark.parametrize("body", ["", "null", "{}", "[]", '{"value": [1]}', "[" * 100_000])
+async def test_an_answer_of_another_server(either: DataverseStandIn, body: str) -> None:
+    """200 of a proxy or a wrong URL is neither a saved vCon, nor a deleted one, nor an absence."""
+    reply_to = either.reply_to
+
+    def reply(request: Request) -> bytes:
+        return reply_to(request) if request.path.endswith("/token") else body.encode()
+
+    either.reply_to = reply  # type: ignore[method-assign]
+    for call in (dataverse.save, dataverse.get, dataverse.delete):
+        with pytest.raises(VendorError):
+            await call(UUID, either.options | {"retries": 0})
 
 
 async def test_every_sample_comes_back(either: DataverseStandIn, store: VconStore) -> None:

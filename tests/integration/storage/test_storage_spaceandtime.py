@@ -190,7 +190,7 @@ async def test_an_error_with_a_part_of_a_statement(server: SpaceAndTime) -> None
         return b"[]"
 
     server.reply_to = refused  # type: ignore[method-assign]
-    with pytest.raises(VendorError, match="answered 400: Bad SQL$"):
+    with pytest.raises(VendorError, match=r"answered 400: Bad SQL$"):
         await spaceandtime.save(UUID, server.options)
 
 

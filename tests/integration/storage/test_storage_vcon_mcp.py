@@ -160,7 +160,9 @@ async def test_another_vcon_is_none(server: VconMcpStandIn) -> None:
         assert server.got[-1][0] == path
 
 
-@pytest.mark.parametrize("body", ["", "null", "{}", "[]", '{"success": false}', f"[{{}}, {UUID!r}]"])
+@pytest.mark.parametrize(
+    "body", ["", "null", "{}", "[]", '{"success": false}', f"[{{}}, {UUID!r}]"]
+)
 async def test_an_answer_of_another_server(server: VconMcpStandIn, body: str) -> None:
     """200 of a proxy or a wrong path is neither a saved vCon, nor a deleted one, nor an absence."""
     server.reply_to = lambda _: body.encode()  # type: ignore[method-assign]
