@@ -169,7 +169,8 @@ def keys_of_cose(found: object) -> list[PublicKey]:
 def keys_of_jose(found: object) -> list[PublicKey]:
     """The usable keys of a JWK set; others are left out."""
     members = found.get("keys") if isinstance(found, Mapping) else None
-    maps = [each for each in members or () if isinstance(each, Mapping) and each.get("kty") == "EC"]
+    listed = members if isinstance(members, list | tuple) else ()
+    maps = [each for each in listed if isinstance(each, Mapping) and each.get("kty") == "EC"]
     keys = [
         (_text(each.get("kid")), each.get("crv"), _bytes(each.get("x")), _bytes(each.get("y")))
         for each in maps

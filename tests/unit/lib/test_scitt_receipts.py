@@ -122,6 +122,7 @@ def test_a_key_with_another_identifier_is_not_tried() -> None:
         None,
         [],
         {"keys": None},
+        {"keys": 5},
         {"keys": ["x", {"kty": "RSA"}, {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}]},
         {"keys": [{"kty": "EC", "crv": ["P-256"], "x": 5, "y": "%"}]},
     ],
