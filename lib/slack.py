@@ -100,7 +100,9 @@ class _Post:
             "content-type": "application/json; charset=utf-8",
         }
         url = f"{self.slack.base_url.rstrip('/')}/chat.postMessage"
-        return (await send_json("POST", url, headers, content=self.body)).body
+        return (
+            await send_json("POST", url, server=SERVER, headers=headers, content=self.body)
+        ).body
 
     def _check(self, answer: Any) -> None:
         told = answer if isinstance(answer, dict) else {}

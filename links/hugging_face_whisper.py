@@ -25,13 +25,13 @@ from typing import Any, Self
 import orjson
 from pydantic import Field, SecretStr, model_validator
 
-from lib.ai.transcription import Transcript, Vendor, add_transcripts, combined
+from lib.ai.transcription import MOST_BYTES, Transcript, Vendor, add_transcripts, combined
 from lib.dialogs import Entry
 from lib.options import vendor_variable
 from lib.plain_calls import plain_too
 from lib.recordings.audio import MAX_UPLOAD_BYTES, MEBIBYTE, Accepted, Part, uploads
 from lib.web.http_retry import HttpRetryOptions, VendorError
-from lib.web.vendor_requests import HttpUrl, post_for_json
+from lib.web.json_api import HttpUrl, call_json
 
 __all__ = ["Options", "effect", "only_through_lib", "run"]
 
@@ -138,12 +138,19 @@ async def _transcribed(part: Part, options: Options) -> Transcript:
         "authorization": f"Bearer {options.key}",
         "content-type": kind,
     }
-    answer = await post_for_json(
-        SERVER, options.api_url, options.http_retry, headers=headers, content=content
+    answer = await call_json(
+        "POST",
+        options.api_url,
+        server=SERVER,
+        retry=options.http_retry,
+        most_bytes=MOST_BYTES,
+        headers=headers,
+        content=content,
     )
-    if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
+    found: Any = answer.body
+    if not isinstance(found, dict) or not isinstance(found.get("text"), str):
         raise VendorError(f"{SERVER} answered without a transcript")
-    return answer
+    return found
 
 
 def _payload(part: Part, options: Options) -> tuple[str, bytes]:

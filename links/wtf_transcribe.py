@@ -21,12 +21,12 @@ from typing import Any
 import orjson
 from pydantic import Field, SecretStr
 
-from lib.ai.transcription import Transcript, Vendor, add_transcripts
+from lib.ai.transcription import MOST_BYTES, Transcript, Vendor, add_transcripts
 from lib.dialogs import Entry, media
 from lib.plain_calls import plain_too
 from lib.recordings.kinds import media_type, name_for
 from lib.web.http_retry import HttpRetryOptions, VendorError
-from lib.web.vendor_requests import HttpUrl, post_for_json
+from lib.web.json_api import HttpUrl, call_json
 
 __all__ = ["Options", "effect", "only_through_lib", "run"]
 
@@ -86,15 +86,17 @@ async def _transcribed(dialog: Entry, options: Options) -> Transcript:
     content = await asyncio.to_thread(media, dialog, options.url_timeout)
     name = name_for(dialog, content, frozenset())
     file = (name, content, media_type(name, dialog.get("mediatype")))
-    answer = await post_for_json(
-        SERVER,
+    answer = await call_json(
+        "POST",
         options.url,
-        options.http_retry,
+        server=SERVER,
+        retry=options.http_retry,
+        most_bytes=MOST_BYTES,
         headers=options.headers,
         data=options.form,
         files={"file-binary": file},
     )
-    found = _transcription(answer)
+    found = _transcription(answer.body)
     if options.language:
         found["transcript"]["language"] = options.language
     return found

@@ -35,8 +35,7 @@ from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_fields import created_at, required_uuid
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_retry import HttpRetryOptions, VendorError
-from lib.web.json_api import call_json
-from lib.web.vendor_requests import HttpUrl
+from lib.web.json_api import HttpUrl, call_json
 
 __all__ = ["Options", "delete", "effect", "get", "only_through_lib", "save"]
 

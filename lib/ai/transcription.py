@@ -25,6 +25,8 @@ from lib.web.http_retry import VendorError, call_vendor
 type Transcript = dict[str, Any]
 
 PROXY = "the LiteLLM proxy"
+MOST_BYTES = 64 * 1024 * 1024
+"""Bytes of an answer with the transcript of one recording, which may have a time for each word."""
 
 
 @dataclass(frozen=True, slots=True)

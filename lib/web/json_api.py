@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Container, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import orjson
+from pydantic import AfterValidator
 
 from core.observability.storable_text import storable
 from lib.web.client_library import httpx
@@ -36,14 +37,23 @@ async def call_json(
     """The answer to one request, which is repeated after transient errors.
 
     `content` are `httpx`'s arguments for it, such as `json`, `files` or `params`. `server` names
-    the other side in errors. Statuses in `accept` are returned, as 2xx are.
+    the other side in errors. Statuses in `accept` are returned, as 2xx are; their body is None if
+    it is not JSON, as the texts of proxies are. Redirects are not followed.
 
     Raises:
         VendorError: if the last attempt got no answer, another status, too many bytes, or no JSON.
     """
 
     async def attempt() -> JsonAnswer:
-        return await send_json(method, url, headers, accept, most_bytes, **content)
+        return await send_json(
+            method,
+            url,
+            server=server,
+            headers=headers,
+            accept=accept,
+            most_bytes=most_bytes,
+            **content,
+        )
 
     try:
         return await call_vendor(attempt, retry, server)
@@ -54,6 +64,8 @@ async def call_json(
 async def send_json(
     method: str,
     url: str,
+    *,
+    server: str,
     headers: Mapping[str, str] | None = None,
     accept: Container[int] = (),
     most_bytes: int = MOST_BYTES,
@@ -71,33 +83,35 @@ async def send_json(
     await request.aread()  # a multipart body, too: its length must be known
     response = await client.send(request, stream=True)
     try:
-        text = await _content(response, most_bytes)
+        text = await _content(response, server, most_bytes)
     finally:
         await response.aclose()
-    if response.is_success or response.status_code in accept:
+    if response.is_success:
         return JsonAnswer(response.status_code, _parsed(text) if text else None)
+    if response.status_code in accept:
+        return JsonAnswer(response.status_code, _lenient(text))
     error = httpx.HTTPStatusError("refused", request=request, response=response)
     error.body = _lenient(text)  # type: ignore[attr-defined]
     raise error
 
 
-async def _content(response: httpx.Response, most: int) -> bytes:
+async def _content(response: httpx.Response, server: str, most: int) -> bytes:
     found = bytearray()
     async for some in response.aiter_bytes():
         found += some
         if len(found) > most:
-            raise VendorError(f"the answer has more than {most} bytes")
+            raise VendorError(f"{server} answered with more than {most} bytes")
     return bytes(found)
 
 
 def _parsed(text: bytes) -> Any:
     try:
         return orjson.loads(text)
-    except orjson.JSONDecodeError:  # also half a surrogate pair, which models send
+    except orjson.JSONDecodeError as error:  # also half a surrogate pair, which models send
         try:
             return storable(json.loads(text))
-        except RecursionError:
-            raise json.JSONDecodeError("nested too deeply", "", 0) from None
+        except (ValueError, RecursionError):  # too deep, or a number of thousands of digits
+            raise error from None
 
 
 def _lenient(text: bytes) -> Any:
@@ -105,3 +119,17 @@ def _lenient(text: bytes) -> Any:
         return _parsed(text)
     except ValueError:
         return None
+
+
+def _checked(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise ValueError("it must be a URL that begins with http:// or https://") from None
+    if url and (parsed.scheme not in ("http", "https") or not parsed.host):
+        raise ValueError("it must be a URL that begins with http:// or https://")
+    return url
+
+
+HttpUrl = Annotated[str, AfterValidator(_checked)]
+"""A URL of the configuration for HTTP requests, unchanged; empty is allowed."""

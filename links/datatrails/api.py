@@ -19,8 +19,7 @@ from lib.options import PluginOptions, vendor_variable
 from lib.redis_mgr import get_async_client
 from lib.web.client_credentials import Grant, call_with_token
 from lib.web.http_retry import BACKOFF, RETRIES, HttpRetryOptions, VendorError
-from lib.web.json_api import JsonAnswer, call_json
-from lib.web.vendor_requests import HttpUrl
+from lib.web.json_api import HttpUrl, JsonAnswer, call_json
 
 SERVER = "DataTrails"
 VERSION = "0.3.0"

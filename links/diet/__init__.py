@@ -38,7 +38,7 @@ from lib.metrics import increment_counter
 from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_retry import HttpRetryOptions, VendorError
-from lib.web.vendor_requests import HttpUrl, post_for_json
+from lib.web.json_api import HttpUrl, call_json
 from links.diet.removal import Upload, without_attachments, without_system_prompts
 
 __all__ = ["Options", "effect", "only_through_lib", "run"]
@@ -150,20 +150,23 @@ async def _uploaded(upload: Upload, options: Options) -> str:
 
 
 async def _posted(upload: Upload, options: Options) -> str:
-    answer = await post_for_json(
-        SERVER,
+    answer = await call_json(
+        "POST",
         options.post_media_to_url,
-        options.http_retry,
+        server=SERVER,
+        retry=options.http_retry,
         content=orjson.dumps(upload.message),
         headers={
             "content-type": "application/json",
             "idempotency-key": upload.digest.hex()[:32],
         },
     )
-    url = answer.get("url") if isinstance(answer, dict) else answer
-    if url and external_body({"body": url, "body_type": "url"}) is None:
+    found = answer.body
+    if isinstance(found, dict):
+        found = "" if found.get("url") is None else found["url"]
+    if found != "" and external_body({"body": found, "body_type": "url"}) is None:
         raise VendorError(f"{SERVER} answered with something else than a URL")
-    return url or ""
+    return str(found)
 
 
 def _without_analysis(document: Document) -> bool:

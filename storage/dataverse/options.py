@@ -5,7 +5,7 @@ from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_
 
 from lib.options import vendor_variable
 from lib.web.http_retry import HttpRetryOptions
-from lib.web.vendor_requests import HttpUrl
+from lib.web.json_api import HttpUrl
 
 LONGEST_MEMO = 1_048_576
 """Characters, counted as UTF-16, that a column "multiple lines of text" can have."""

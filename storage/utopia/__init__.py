@@ -36,8 +36,7 @@ from lib.vcon_redis import AsyncVconRedis
 from lib.web.client_credentials import is_token
 from lib.web.http_client import kept
 from lib.web.http_retry import BACKOFF, RETRIES, HttpRetry, VendorError
-from lib.web.json_api import JsonAnswer, call_json
-from lib.web.vendor_requests import HttpUrl
+from lib.web.json_api import HttpUrl, JsonAnswer, call_json
 from storage.utopia.rendering import rendered
 
 __all__ = ["Options", "delete", "effect", "only_through_lib", "save"]

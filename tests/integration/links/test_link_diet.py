@@ -164,22 +164,26 @@ async def test_bodies_go_to_a_media_server(
     assert len({headers["idempotency-key"] for _, headers, _ in vendors.got}) == 2
 
 
+@pytest.mark.parametrize("answer", [{}, {"url": None}, {"url": ""}])
 async def test_a_media_server_need_not_have_urls(
-    store: VconStore, server: dict[str, Any], vendors: StandIn
+    store: VconStore, server: dict[str, Any], vendors: StandIn, answer: Any
 ) -> None:
     """The body is empty then."""
-    vendors.replies[media_server.PATH] = {}
+    vendors.replies[media_server.PATH] = answer
     found = await after(diet, store, recorded("a"), server)
     assert found["dialog"][0]["body"] == ""
     assert "body_type" not in found["dialog"][0]
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", 7, ["x"], "https://a b", "x" * 9000])
+WRONG_URLS = ["javascript:alert(1)", 7, 0, False, ["x"], [], "https://a b", "x" * 9000]
+
+
+@pytest.mark.parametrize("answer", [*({"url": each} for each in WRONG_URLS), [], 0, b"null", b""])
 async def test_something_else_than_a_url_does_not_become_a_body(
-    store: VconStore, server: dict[str, Any], vendors: StandIn, url: Any
+    store: VconStore, server: dict[str, Any], vendors: StandIn, answer: Any
 ) -> None:
     """The run fails, and the body stays."""
-    vendors.replies[media_server.PATH] = {"url": url}
+    vendors.replies[media_server.PATH] = answer
     document = recorded("a")
     await store.put(document)
     with pytest.raises(VendorError, match="something else than a URL"):

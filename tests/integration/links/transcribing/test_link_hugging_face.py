@@ -154,10 +154,10 @@ async def test_an_answer_without_end_is_not_read_to_its_end(
 ) -> None:
     """A limit of bytes; the request is not repeated, since the next answer would be as large."""
     document, options = canonical(INLINE), hugging(vendors)
-    monkeypatch.setattr("lib.web.vendor_requests.MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr("links.hugging_face_whisper.MOST_BYTES", 1000)
     vendors.replies[PATH] = {"text": "x" * 2000}
     await store.put(document)
-    with pytest.raises(VendorError, match="more than 1000 bytes"):
+    with pytest.raises(VendorError, match="Hugging Face answered with more than 1000 bytes"):
         await link.run(document["uuid"], "a_link", options)
     assert len(vendors.got) == 1
 
