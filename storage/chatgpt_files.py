@@ -44,6 +44,9 @@ only_through_lib = True
 effect = "idempotent"
 
 SERVER = "OpenAI"
+NOT_ITS = f"{SERVER}: the answer is not one of its API; check OPENAI_BASE_URL and proxies"
+ROUNDS = 3
+"""How often a content is sent that another process deletes at the same moment."""
 MOST_BYTES = 512 * 1024 * 1024
 """Bytes of a file that OpenAI accepts."""
 MOST_ATTRIBUTES, LONGEST_VALUE = 16, 512
@@ -95,14 +98,11 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
     if len(content) > MOST_BYTES:
         raise ValueError(f"the vCon {uuid} has {len(content)} bytes, {SERVER} accepts {MOST_BYTES}")
     attributes = _attributes(document, uuid, content, options)
-    older = [each async for each in _older(options, uuid, document)] if options.replace else []
-    kept = next((file for file, digest in older if digest == attributes["content_sha256"]), None)
-    if kept is None:
-        kept = await _uploaded(options, uuid, content)
-        await _attach(options, kept, attributes)
-    for file, _ in older:
-        if file != kept:
-            await _remove(options, file)
+    for _ in range(ROUNDS):
+        older = [each async for each in _older(options, uuid, document)] if options.replace else []
+        if await _is_replaced(options, uuid, content, attributes, older):
+            return
+    raise VendorError(f"{SERVER} does not have the file of the vCon {uuid} that it was sent")
 
 
 @plain_too
@@ -126,6 +126,28 @@ async def delete(vcon_uuid: str, opts: Given = None) -> bool:
     for file in files:
         await _remove(options, file)
     return bool(files)
+
+
+async def _is_replaced(
+    options: Options,
+    uuid: str,
+    content: bytes,
+    attributes: dict[str, Any],
+    older: list[tuple[str, str]],
+) -> bool:
+    """Upload the content unless it is there, and delete the older files.
+
+    A process that saves at the same moment may count the kept one among its own older files. So
+    after a deletion it is looked for; False if it is not there.
+    """
+    kept = next((file for file, digest in older if digest == attributes["content_sha256"]), None)
+    if kept is None:
+        kept = await _uploaded(options, uuid, content)
+        await _attach(options, kept, attributes)
+    removed = [file for file, _ in older if file != kept]
+    for file in removed:
+        await _remove(options, file)
+    return not removed or await _exists(options, kept)
 
 
 def _name(uuid: str) -> str:
@@ -179,13 +201,25 @@ async def _files(options: Options, uuid: str, since: datetime | None) -> AsyncIt
 
 async def _page(options: Options, after: Mapping[str, Any]) -> Any:
     how: dict[str, Any] = {"purpose": options.purpose, "limit": PAGE, "order": "desc", **after}
-    return await _call(options, lambda api: api.files.list(**how))
+    page = await _call(options, lambda api: api.files.list(**how))
+    files = getattr(page, "data", None)
+    if not isinstance(files, list) or not all(map(_is_file, files)):
+        raise VendorError(NOT_ITS)
+    return page
+
+
+def _is_file(found: object) -> bool:
+    """The library checks no types, and leaves out what an answer lacks."""
+    members = (("id", str), ("filename", str), ("created_at", int))
+    return all(isinstance(getattr(found, name, None), kind) for name, kind in members)
 
 
 async def _uploaded(options: Options, uuid: str, content: bytes) -> str:
     """The id of the new file."""
     file = (_name(uuid), content, "application/json")
     made = await _call(options, lambda api: api.files.create(file=file, purpose=options.purpose))
+    if not _is_file(made):
+        raise VendorError(NOT_ITS)
     return str(made.id)
 
 
@@ -195,21 +229,31 @@ async def _attach(options: Options, file: str, attributes: dict[str, Any]) -> No
     if not store:
         return
     try:
-        await _call(
+        made = await _call(
             options,
             lambda api: api.vector_stores.files.create(store, file_id=file, attributes=attributes),
         )
     except VendorError:
         await _remove(options, file)
         raise
+    if getattr(made, "id", None) != file:
+        await _remove(options, file)
+        raise VendorError(NOT_ITS)
 
 
 async def _attached(options: Options, file: str) -> Any:
     """The file in the vector store, or None."""
     store = options.vector_store_id
-    return await _call(
+    found = await _call(
         options, lambda api: _found(api.vector_stores.files.retrieve(file, vector_store_id=store))
     )
+    if found is not None and getattr(found, "id", None) != file:
+        raise VendorError(NOT_ITS)
+    return found
+
+
+async def _exists(options: Options, file: str) -> bool:
+    return await _call(options, lambda api: _found(api.files.retrieve(file))) is not None
 
 
 async def _remove(options: Options, file: str) -> None:
@@ -219,7 +263,9 @@ async def _remove(options: Options, file: str) -> None:
         await _call(
             options, lambda api: _found(api.vector_stores.files.delete(file, vector_store_id=store))
         )
-    await _call(options, lambda api: _found(api.files.delete(file)))
+    answer = await _call(options, lambda api: _found(api.files.delete(file)))
+    if answer is not None and getattr(answer, "deleted", None) is not True:
+        raise VendorError(NOT_ITS)
 
 
 async def _found[T](request: Awaitable[T]) -> T | None:
@@ -237,7 +283,7 @@ async def _content(options: Options, file: str) -> bytes | None:
 
     async def attempt(api: Any) -> bytes | None:
         try:
-            return bytes((await api.files.content(file)).content)
+            return await _downloaded(api, file)
         except Exception as error:
             if status_of(error) in (400, 403, 404):
                 return None
@@ -246,6 +292,23 @@ async def _content(options: Options, file: str) -> bytes | None:
     return await _call(options, attempt)
 
 
+async def _downloaded(api: Any, file: str) -> bytes:
+    content = bytearray()
+    async with api.files.with_streaming_response.content(file) as answer:
+        async for some in answer.iter_bytes():
+            content += some
+            if len(content) > MOST_BYTES:
+                raise VendorError(f"{SERVER} sends a file of more than {MOST_BYTES} bytes")
+    return bytes(content)
+
+
 async def _call[T](options: Options, attempt: Callable[[Any], Awaitable[T]]) -> T:
     api = get_async_openai_client(options.access, timeout=options.timeout)
-    return await call_vendor(lambda: attempt(api), options.http_retry, SERVER)
+
+    async def tried() -> T:
+        try:
+            return await attempt(api)
+        except (AttributeError, TypeError, RecursionError):  # what the library makes of others
+            raise VendorError(NOT_ITS) from None
+
+    return await call_vendor(tried, options.http_retry, SERVER)

@@ -14,17 +14,21 @@ import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from math import inf
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from lib.web.client_library import httpx
+from lib.web.http_retry import VendorError
 
 IDLE_SECONDS = 4.0
 """Seconds until an idle connection is closed: less than the 5 after which many servers do it."""
 LONGEST_LINE = 65_536
 """Bytes of one line or header of an answer; more is a protocol error."""
+MOST_BYTES = 64 * 1024 * 1024
+"""Bytes of an answer that is read at once, unpacked. What reads in pieces has its own bound."""
 LARGE = 2**20
 """Bytes of a body above which it is written in pieces, between which other tasks run."""
 
@@ -93,7 +97,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 ssl=self._context() if request.url.scheme == "https" else True,
                 **self._proxy,
             )
-        return httpx.Response(
+        return _Response(
             answer.status,
             headers=list(answer.raw_headers),
             stream=_Content(answer),
@@ -127,6 +131,26 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+
+class _Response(httpx.Response):
+    """An answer of a bounded size, unless its content is taken in pieces."""
+
+    _most: float = inf
+
+    async def aread(self) -> bytes:
+        """The whole content. Raises `VendorError` if it has more than `MOST_BYTES`."""
+        self._most = MOST_BYTES
+        return await super().aread()
+
+    async def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """The content as it comes, decompressed."""
+        size = 0
+        async for some in super().aiter_bytes(chunk_size):
+            size += len(some)
+            if size > self._most:
+                raise VendorError(f"the answer has more than {MOST_BYTES} bytes")
+            yield some
 
 
 class _Content(httpx.AsyncByteStream):

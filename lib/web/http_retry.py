@@ -128,6 +128,8 @@ async def call_vendor[T](attempt: Callable[[], Awaitable[T]], retry: HttpRetry, 
     try:
         return await call_with_retry(attempt, retry, server)
     except Exception as error:
+        if (refusal := _refusal_of(error)) is not None:
+            raise refusal from None
         if not any(_is_a(_TRANSIENT | _HTTP, each) for each in _chain_of(error)):
             raise  # an error of the plugin, not of the server
         # "from None": vendors' errors contain headers, and URLs with keys.
@@ -148,6 +150,8 @@ def peer_failed(error: BaseException) -> bool:
 
 def is_transient(error: BaseException) -> bool:
     """Whether a repeat may succeed: no answer, 429, 5xx, or a 2xx that cannot be parsed."""
+    if _refusal_of(error) is not None:
+        return False
     status = status_of(error)
     if status is None:
         return any(_is_a(_TRANSIENT, each) for each in _chain_of(error))
@@ -214,6 +218,11 @@ def _chain_of(error: BaseException | None) -> Iterator[BaseException]:
         yield error
         yield from (each for each in getattr(error, "errors", ()) if isinstance(each, Exception))
         error = error.__cause__
+
+
+def _refusal_of(error: BaseException) -> VendorError | None:
+    """The error by which an answer was refused; a vendor's library may have wrapped it."""
+    return next((each for each in _chain_of(error) if isinstance(each, VendorError)), None)
 
 
 def _is_a(names: frozenset[str], error: BaseException) -> bool:

@@ -18,7 +18,7 @@ from lib.openai_client import get_async_openai_client
 from lib.web import http_client
 from lib.web.aiohttp_transport import AiohttpClient
 from lib.web.http_client import close, connections, fit, following_client, shared_client
-from lib.web.http_retry import is_transient
+from lib.web.http_retry import HttpRetry, VendorError, call_vendor, is_transient
 
 MANY = 150
 CEILING_SECONDS = 20
@@ -250,6 +250,26 @@ async def test_the_time_limits_of_a_request_count() -> None:
         with pytest.raises(httpx.ReadTimeout) as late:
             await shared_client().get(server.url, timeout=0.01)
         assert is_transient(late.value)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+async def test_content_that_is_read_at_once_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, *, packed: bool
+) -> None:
+    """Also what a vendor's library reads, unpacked, and without a repeat; but not a stream."""
+    monkeypatch.setattr("lib.web.aiohttp_transport.MOST_BYTES", 1000)
+    async with serving() as server:
+        content = gzip.compress(b" " * 1001) if packed else b" " * 1001
+        encoding = "content-encoding: gzip\r\n" if packed else ""
+        head = f"HTTP/1.1 200 OK\r\n{encoding}content-length: {len(content)}\r\n\r\n"
+        server.answer = head.encode() + content
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        api = get_async_openai_client({"api_key": "key"})
+        with pytest.raises(VendorError, match=r"^the answer has more than 1000 bytes$"):
+            await call_vendor(api.models.list, HttpRetry(9, 5, 0.001), "OpenAI")
+        assert len(server.requests) == 1
+        async with shared_client().stream("GET", server.url) as answer:
+            assert sum([len(some) async for some in answer.aiter_bytes()]) == 1001
 
 
 async def test_content_is_decompressed_once() -> None:

@@ -14,6 +14,7 @@ from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
 from tests.canaries import canary
+from tests.integration.support.http_stand_in import Request
 from tests.integration.support.vendors.openai_files import STORE, OpenAIFiles, openai_files
 from tests.plugins.scene import TAGGED, Later, canonical, connected, sample_names
 
@@ -121,7 +122,7 @@ async def test_older_files_than_the_vcon_are_not_searched(
         await store.put(VCON | {"created_at": "2999-01-01T00:00:00Z"})
         server.methods.clear()
         await chatgpt_files.save(UUID, server.options)
-        assert server.methods.count("GET") == 5 + 1
+        assert server.methods.count("GET") == 5 + 1 + 1  # the last one: is the newer file there?
     assert [name for name, _ in saved(server)].count(NAME) == 1
 
 
@@ -167,6 +168,61 @@ async def test_content_where_openai_gives_it_back(server: OpenAIFiles, store: Vc
     for purpose in ("assistants", "user_data"):
         assert await chatgpt_files.get(UUID, server.options | {"purpose": purpose}) is None
     assert not server.got
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/html"])
+@pytest.mark.parametrize(
+    "body", ["null", "{}", "[]", "<html>", '{"data": [1]}', '{"data": [{"id": 5}]}', "[" * 100_000]
+)
+async def test_an_answer_of_another_server(server: OpenAIFiles, body: str, kind: str) -> None:
+    """200 of a proxy or a wrong URL is neither a saved vCon, nor a deleted one, nor an absence."""
+    server.headers = {"content-type": kind}
+    server.reply_to = lambda _: body.encode()  # type: ignore[method-assign]
+    options = server.options | {"purpose": "evals", "retries": 0}
+    for call in (chatgpt_files.save, chatgpt_files.get, chatgpt_files.delete):
+        with pytest.raises(VendorError):
+            await call(UUID, options)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "call"),
+    [("POST", "/v1/files", "save"), ("POST", STORE, "save"), ("DELETE", "/v1/files/", "delete")],
+)
+async def test_an_answer_that_confirms_nothing(
+    server: OpenAIFiles, method: str, path: str, call: str
+) -> None:
+    """It is an error, also with the status 200."""
+    if call == "delete":
+        await chatgpt_files.save(UUID, server.options)
+    reply_to = server.reply_to
+
+    def reply(request: Request) -> bytes:
+        return b"{}" if request.method == method and path in request.path else reply_to(request)
+
+    server.reply_to = reply  # type: ignore[method-assign]
+    with pytest.raises(VendorError, match="not one of its API; check OPENAI_BASE_URL"):
+        await getattr(chatgpt_files, call)(UUID, server.options)
+
+
+async def test_a_file_that_is_deleted_meanwhile_is_sent_again(
+    server: OpenAIFiles, store: VconStore
+) -> None:
+    """By another process that saves, and counts it among its own older files."""
+    await chatgpt_files.save(UUID, server.options)
+    await store.put(VCON | {"subject": "newer"})
+    reply_to, deletes = server.reply_to, [True]
+
+    def reply(request: Request) -> bytes:
+        answer = reply_to(request)
+        if request.method == "DELETE" and deletes:
+            deletes.clear()
+            for entries in (server.files, server.contents, server.stores[STORE]):
+                entries.clear()
+        return answer
+
+    server.reply_to = reply  # type: ignore[method-assign]
+    await chatgpt_files.save(UUID, server.options)
+    assert saved(server) == [(NAME, VCON | {"subject": "newer"})]
 
 
 async def test_without_a_vector_store(server: OpenAIFiles) -> None:
