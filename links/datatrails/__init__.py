@@ -11,7 +11,8 @@ there is logged and the chain continues. If the vCon is not in Redis, the chain 
 writes it, with its separators, ASCII only, and the members in their order; no canonical JSON.
 
 Before an event is recorded, DataTrails is asked for one with the same subject, operation, link and
-`payload`; if there is one, nothing is recorded, so a second run adds nothing. For `vcon_created`
+`payload`; if there is one, nothing is recorded, so a second run adds nothing. It is asked again
+before a request is repeated whose answer was lost. For `vcon_created`
 the `payload` does not matter: it is recorded once, also if the vCon has changed since. Events that
 vcon-server has recorded count.
 
@@ -91,7 +92,7 @@ async def run(
     wanted = options.same(attributes)
     try:
         if not await api.is_recorded(options, wanted):
-            await api.record(options, today(), attributes)
+            await api.record(options, today(), attributes, wanted)
     except VendorError:
         increment_counter("conserver.link.datatrails.event_creation_failures")
         raise
@@ -111,7 +112,7 @@ async def _record_without_asset(
     trail = attributes["subject"]
     try:
         if not await api.is_recorded_without_asset(options, trail, wanted):
-            await api.record_without_asset(options, trail, attributes)
+            await api.record_without_asset(options, trail, attributes, wanted)
     except VendorError as error:
         increment_counter("conserver.link.datatrails.event_creation_failures")
         log.warning(

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Self
 
 import orjson
@@ -18,8 +18,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from lib.options import PluginOptions, vendor_variable
 from lib.redis_mgr import get_async_client
 from lib.web.client_credentials import Grant, call_with_token
-from lib.web.http_retry import BACKOFF, RETRIES, HttpRetryOptions, VendorError
-from lib.web.json_api import HttpUrl, JsonAnswer, call_json
+from lib.web.http_retry import BACKOFF, RETRIES, HttpRetryOptions, VendorError, call_vendor
+from lib.web.json_api import HttpUrl, JsonAnswer, call_json, send_json
 
 SERVER = "DataTrails"
 VERSION = "0.3.0"
@@ -112,8 +112,8 @@ class ApiOptions(HttpRetryOptions):
         )
 
 
-async def record(options: ApiOptions, day: str, attributes: Attributes) -> None:
-    """Add an event to the asset of a day.
+async def record(options: ApiOptions, day: str, attributes: Attributes, wanted: Attributes) -> None:
+    """Add an event to the asset of a day, unless an event has what is `wanted` after a lost answer.
 
     Raises:
         VendorError: if DataTrails cannot be reached or refuses.
@@ -124,7 +124,11 @@ async def record(options: ApiOptions, day: str, attributes: Attributes) -> None:
         "behaviour": "RecordEvidence",
         "event_attributes": dict(attributes),
     }
-    answer = await _call(options, "POST", f"/v2/{asset}/events", accept=(404,), json=event)
+
+    async def known() -> Any:
+        return event if await is_recorded(options, wanted) else None
+
+    answer = await _add(options, f"/v2/{asset}/events", event, known, accept=(404,))
     if answer.status == 404:
         await (await get_async_client()).delete(_key(options, day))
         raise VendorError(f"{SERVER} does not have the asset of {day} any more; a repeat makes one")
@@ -139,10 +143,16 @@ async def is_recorded(options: ApiOptions, wanted: Attributes) -> bool:
     return any(_has(each.get("event_attributes"), wanted) for each in _items(answer, "events"))
 
 
-async def record_without_asset(options: ApiOptions, trail: str, attributes: Attributes) -> None:
-    """Add an event that no asset carries. Raises VendorError."""
+async def record_without_asset(
+    options: ApiOptions, trail: str, attributes: Attributes, wanted: Attributes
+) -> None:
+    """The same for an event that no asset carries. Raises VendorError."""
     event = {"attributes": dict(attributes), "trails": [trail]}
-    await _call(options, "POST", "/v1/events", json=event)
+
+    async def known() -> Any:
+        return event if await is_recorded_without_asset(options, trail, wanted) else None
+
+    await _add(options, "/v1/events", event, known)
 
 
 async def is_recorded_without_asset(options: ApiOptions, trail: str, wanted: Attributes) -> bool:
@@ -197,7 +207,12 @@ async def _created(options: ApiOptions, day: str) -> str:
         "attributes": _of_day(options, day),
         "public": False,
     }
-    return _identity((await _call(options, "POST", "/v2/assets", json=asset)).body)
+
+    async def known() -> Any:
+        identity = await _found(options, day)
+        return {"identity": identity} if identity else None
+
+    return _identity((await _add(options, "/v2/assets", asset, known)).body)
 
 
 def _of_day(options: ApiOptions, day: str) -> dict[str, str]:
@@ -211,27 +226,53 @@ def _identity(asset: Any) -> str:
     return identity
 
 
-async def _call(
-    options: ApiOptions, method: str, path: str, accept: tuple[int, ...] = (), **content: Any
+async def _add(
+    options: ApiOptions,
+    path: str,
+    record: Attributes,
+    known: Callable[[], Awaitable[Any]],
+    accept: tuple[int, ...] = (),
 ) -> JsonAnswer:
+    """The answer to a POST, which DataTrails has no key for.
+
+    Before a repetition, `known` looks for the record: the answer to the first request may be lost.
+    """
+    began = False
+
     async def send(token: str) -> JsonAnswer:
-        return await call_json(
-            method,
-            f"{options.api_url.rstrip('/')}{path}",
-            server=SERVER,
-            retry=options.http_retry,
-            headers={
-                "authorization": f"Bearer {token}",
-                "datatrails-user-agent": f"oss/conserverlink/{VERSION}",
-                "datatrails-partner-id": options.partner_id,
-                "content-type": "application/json",
-            },
-            accept=(401, *accept),
-            most_bytes=MOST_BYTES,
-            **content,
-        )
+        async def attempt() -> JsonAnswer:
+            nonlocal began
+            if began and (found := await known()) is not None:
+                return JsonAnswer(200, found)
+            began = True
+            url, words = _request(options, path, token, accept)
+            return await send_json("POST", url, **words, json=record)
+
+        return await call_vendor(attempt, options.http_retry, SERVER)
 
     return await call_with_token(options.grant, options.http_retry, send)
+
+
+async def _call(options: ApiOptions, method: str, path: str, **content: Any) -> JsonAnswer:
+    async def send(token: str) -> JsonAnswer:
+        url, words = _request(options, path, token)
+        return await call_json(method, url, retry=options.http_retry, **words, **content)
+
+    return await call_with_token(options.grant, options.http_retry, send)
+
+
+def _request(
+    options: ApiOptions, path: str, token: str, accept: tuple[int, ...] = ()
+) -> tuple[str, dict[str, Any]]:
+    """The URL, and the further arguments of a request."""
+    headers = {
+        "authorization": f"Bearer {token}",
+        "datatrails-user-agent": f"oss/conserverlink/{VERSION}",
+        "datatrails-partner-id": options.partner_id,
+        "content-type": "application/json",
+    }
+    words = {"server": SERVER, "headers": headers, "most_bytes": MOST_BYTES}
+    return f"{options.api_url.rstrip('/')}{path}", {**words, "accept": (401, *accept)}
 
 
 def _items(answer: JsonAnswer, name: str) -> Iterator[dict[str, Any]]:

@@ -110,6 +110,14 @@ async def test_a_lost_answer_makes_no_second_event(service: DataTrails) -> None:
     assert service.counts() == (1, 1, 1)
 
 
+async def test_a_request_is_not_repeated_whose_record_is_there(service: DataTrails) -> None:
+    """The answers to the asset, the event and the event without an asset are lost."""
+    service.lost = 3
+    await run(UUID, "a_link", options(service))
+    assert service.counts() == (1, 1, 1)
+    assert service.lost == 0
+
+
 async def test_many_events_of_a_vcon_are_looked_through(service: DataTrails) -> None:
     """They come in pages."""
     await run(UUID, "a_link", options(service))

@@ -42,7 +42,7 @@ class DataTrails(StandIn):
         self.issued = 0
         self.expires_in: Any = 3600
         self.lost = 0
-        """How many answers to events are lost after they are recorded."""
+        """How many answers to assets and events are lost after these are recorded."""
         self._lock = Lock()
 
     @property
@@ -100,6 +100,7 @@ class DataTrails(StandIn):
             raise refuse(400, "behaviours or public are wrong")
         _check_attributes(asset["attributes"])
         self.assets.append({"identity": f"assets/{uuid4()}", "tracked": "TRACKED", **asset})
+        self._lose()
         return self.assets[-1]
 
     def _add_event(self, asset: str, event: Any) -> dict[str, Any]:
@@ -111,9 +112,7 @@ class DataTrails(StandIn):
         _check_attributes(event["event_attributes"])
         identity = f"{asset}/events/{uuid4()}"
         self.events.append({"identity": identity, "asset_identity": asset, **event})
-        if self.lost:
-            self.lost -= 1
-            raise refuse(503, "lost")
+        self._lose()
         return self.events[-1]
 
     def _add_free_event(self, event: Any) -> dict[str, Any]:
@@ -123,7 +122,13 @@ class DataTrails(StandIn):
             raise refuse(400, "trails are a list of texts")
         _check_attributes(event["attributes"])
         self.free_events.append({"identity": f"events/{uuid4()}", **event})
+        self._lose()
         return self.free_events[-1]
+
+    def _lose(self) -> None:
+        if self.lost:
+            self.lost -= 1
+            raise refuse(503, "lost")
 
     def _searched(self, search: Any) -> dict[str, Any]:
         _check_members(search, {"filter", "top", "skip"})
