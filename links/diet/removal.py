@@ -1,6 +1,7 @@
 """Removes attachments and system prompts from a vCon, in place, and names what is moved."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -74,13 +75,16 @@ def _pruned_text(entry: dict[str, Any]) -> bool:
     # A name may be written with escapes, so that it is not in the text.
     if not isinstance(body, str) or (PROMPT not in body and "\\u" not in body):
         return False
+    # Not orjson: it rounds long integers, and refuses half a surrogate pair and great depth.
     try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        found = json.loads(body)
+        if not isinstance(found, dict | list) or not _pruned(found):
+            return False
+        half = "\\ud" in body.lower()  # half a surrogate pair stays an escape: no UTF-8 has it
+        text = json.dumps(found, ensure_ascii=half, allow_nan=False, separators=(",", ":"))
+    except (ValueError, RecursionError):  # no JSON, or a number that would be written otherwise
         return False
-    if not isinstance(found, dict | list) or not _pruned(found):
-        return False
-    entry["body"] = orjson.dumps(found).decode()
+    entry["body"] = text
     return True
 
 

@@ -82,6 +82,35 @@ async def test_prompts_in_json_text_are_removed(store: VconStore, name: str) -> 
     assert found["attachments"] == document["attachments"]
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        f'"a":{"[" * 400}{"]" * 400}',
+        '"a":"\\ud83d \u00e4"',
+        f'"a":{"9" * 40}',
+        '"a":"\\u0000"',
+    ],
+)
+async def test_the_rest_of_json_text_stays_as_it_is(store: VconStore, rest: str) -> None:
+    """Also what orjson refuses or rounds."""
+    document = transcribed(INLINE)
+    document["analysis"][0]["body"] = f'{{"system_prompt":"obey",{rest}}}'
+    found = await after(diet, store, document, {"remove_system_prompts": True})
+    text = found["analysis"][0]["body"]
+    assert "system_prompt" not in text
+    assert json.loads(text) == json.loads(f"{{{rest}}}")
+
+
+@pytest.mark.parametrize("number", ["1e400", "9" * 5000])
+async def test_json_text_with_a_number_that_cannot_be_written_stays(
+    store: VconStore, number: str
+) -> None:
+    """Infinity is no JSON."""
+    document = transcribed(INLINE)
+    document["analysis"][0]["body"] = f'{{"system_prompt":"obey","a":{number}}}'
+    assert await after(diet, store, document, {"remove_system_prompts": True}) == document
+
+
 async def test_json_text_without_a_prompt_stays_byte_for_byte(store: VconStore) -> None:
     """Its hash may be signed."""
     document = transcribed(INLINE)
