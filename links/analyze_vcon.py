@@ -94,23 +94,32 @@ def _question(document: Document, options: Options) -> str:
     """The prompt and the vCon; OpenAI demands the word JSON somewhere for a JSON answer."""
     asks = "json" in f"{options.system_prompt}{options.prompt}".lower()
     prompt = options.prompt if asks else f"{options.prompt}\n{AS_JSON}"
-    text = orjson.dumps(_sendable(document, options)).decode()
-    repeated = orjson.dumps(options.system_prompt).decode()[1:-1]
-    return f"{prompt}\n\n{text.replace(repeated, '') if repeated else text}"
+    return f"{prompt}\n\n{orjson.dumps(_sendable(document, options)).decode()}"
 
 
 def _sendable(document: Document, options: Options) -> Document:
-    dialogs = document.get("dialog")
-    if not options.remove_body_properties or not isinstance(dialogs, list):
-        return document
-    kept = [_without_body(each) for each in dialogs]
-    return {**document, "dialog": kept}
+    dialogs, analyses = document.get("dialog"), document.get("analysis")
+    sent = dict(document)
+    if options.remove_body_properties and isinstance(dialogs, list):
+        sent["dialog"] = [_without_body(each) for each in dialogs]
+    if isinstance(analyses, list):
+        sent["analysis"] = [_without_prompt(each, options.system_prompt) for each in analyses]
+    return sent
 
 
 def _without_body(dialog: object) -> object:
     if not isinstance(dialog, dict):
         return dialog
     return {name: value for name, value in dialog.items() if name != "body"}
+
+
+def _without_prompt(analysis: object, prompt: str) -> object:
+    """The analysis with an empty text for the prompt in its `vendor_schema`."""
+    schema = analysis.get("vendor_schema") if isinstance(analysis, dict) else None
+    if not isinstance(analysis, dict) or not isinstance(schema, dict):
+        return analysis
+    kept = {name: "" if value == prompt else value for name, value in schema.items()}
+    return {**analysis, "vendor_schema": kept}
 
 
 def _object_in(answer: str) -> dict[str, Any]:

@@ -61,7 +61,9 @@ async def test_bodies_are_sent_where_the_option_says_so(store: VconStore, vendor
     assert document["dialog"][0]["body"] in sent(vendors)
 
 
-@pytest.mark.parametrize("system", ['Judge "all"\nof it', "Judge \u00e4ll of it"])
+@pytest.mark.parametrize(
+    "system", ['Judge "all"\nof it', "Judge \u00e4ll of it", "a", "dialog", "JSON", '":"']
+)
 async def test_a_system_prompt_in_the_vcon_is_not_repeated(
     store: VconStore, vendors: StandIn, system: str
 ) -> None:
@@ -71,6 +73,9 @@ async def test_a_system_prompt_in_the_vcon_is_not_repeated(
     await after(link, store, document, judging(vendors, system_prompt=system))
     told = json.loads(sent(vendors).partition("\n\n")[2])
     assert told["analysis"][1]["vendor_schema"] == {"system_prompt": ""}
+    document["analysis"].pop()
+    assert told["parties"] == document["parties"]
+    assert told["analysis"][0] == document["analysis"][0]
 
 
 @pytest.mark.parametrize("prompts", [{"prompt": "Judge.", "system_prompt": ""}])
