@@ -211,8 +211,8 @@ def _check(content: bytes, dialog: Entry) -> None:
 
 def _expected(dialog: Entry) -> Iterator[tuple[str, str]]:
     """Each supported hash in `content_hash`, or in `alg` and `signature` of older vCons."""
-    hashes = dialog.get("content_hash") or ()
-    for each in [hashes] if isinstance(hashes, str) else hashes:
+    hashes = dialog.get("content_hash")
+    for each in hashes if isinstance(hashes, list) else [hashes]:
         name, _, value = str(each).partition("-")
         if name in _HASHES:
             yield name, value.rstrip("=")

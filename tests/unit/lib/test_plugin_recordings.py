@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lib.ai.answers import objects_in
 from lib.ai.deepgram_channels import confidence_of, transcript_of
-from lib.dialogs import duration_of
+from lib.dialogs import MediaError, duration_of, media
 from lib.recordings.kinds import kind_of, name_for
 from lib.wav import wav_seconds
 
@@ -267,3 +267,16 @@ def test_a_line_break_in_a_text_is_read() -> None:
 def test_an_answer_without_an_object(answer: str) -> None:
     """It has none, and that costs little."""
     assert list(objects_in(answer)) == []
+
+
+@pytest.mark.parametrize("known", [5, True, {"sha256": "x"}, [None], "sha3-x", None, ""])
+def test_a_hash_of_an_unknown_form_is_not_compared(known: object) -> None:
+    """Producers write what they like there."""
+    assert media({"body": "AAEC", "encoding": "base64url", "content_hash": known}) == b"\0\1\2"
+
+
+@pytest.mark.parametrize("known", ["sha256-x", ["md5-x", "sha512-x"]])
+def test_a_hash_that_differs_is_an_error(known: object) -> None:
+    """The recording is not the one that the vCon was made with."""
+    with pytest.raises(MediaError, match="does not match"):
+        media({"body": "AAEC", "encoding": "base64url", "content_hash": known})
