@@ -1,16 +1,24 @@
 """One run: in answers, as the checkpoint in Redis, and as a row of the history."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
 RunStatus = Literal["queued", "running", "done", "halted", "partial", "failed", "cancelled"]
 StepKind = Literal["link", "storage"]
 StepOutcome = Literal["ok", "halted", "failed"]
 
+MARKED = 1_000_000_000
+"""What a step that has begun and must not be repeated adds to its attempts (`parts/marked.lua`)."""
+
 FINISHED: frozenset[str] = frozenset({"done", "halted", "partial", "failed", "cancelled"})
+
+
+def attempts_made(attempts: int) -> int:
+    """The attempts of a run that a version without marks has ended, and so counts with one."""
+    return attempts % MARKED
 
 
 class Step(BaseModel):
@@ -49,7 +57,7 @@ class Run(BaseModel):
     vcon_out: str
     status: RunStatus
     ingress_list: str | None = None
-    attempts: int = 1
+    attempts: Annotated[int, AfterValidator(attempts_made)] = 1
     steps: list[Step] = Field(default_factory=list)
     error: str | None = None
     worker: str | None = None

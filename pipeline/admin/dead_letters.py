@@ -19,7 +19,7 @@ from pipeline.custody.replay_rows import ReplayRows
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.slices import chunks, find_first
-from pipeline.runs.effects.replaying import can_skip, going_on
+from pipeline.runs.effects.replaying import as_told, can_skip, going_on
 from schemas.dead_letter import DeadLetter, DeadLetterPage, Uncertain
 from schemas.run import Run, Step
 
@@ -392,6 +392,7 @@ def _letter(vcon_uuid: str, reason: str | None) -> DeadLetter:
     """The entry; without its reason if that has not the form of this service."""
     with contextlib.suppress(ValueError, TypeError, AttributeError):
         details = orjson.loads(reason) if reason else {}
-        beside = [{**each, "vcon_uuid": vcon_uuid} for each in details.get("beside", ())]
-        return DeadLetter.model_validate({**details, "vcon_uuid": vcon_uuid, "beside": beside})
+        beside = [{**as_told(each), "vcon_uuid": vcon_uuid} for each in details.get("beside", ())]
+        told = {**as_told(details), "vcon_uuid": vcon_uuid, "beside": beside}
+        return DeadLetter.model_validate(told)
     return DeadLetter(vcon_uuid=vcon_uuid)

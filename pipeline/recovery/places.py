@@ -9,6 +9,7 @@ from core.run_ids import new_run_id
 from pipeline.config.lists import claimed_lists, lists_of
 from pipeline.config.parser import PipelineConfig
 from pipeline.redis_client import keys
+from schemas.run import MARKED
 
 
 class Place(NamedTuple):
@@ -78,10 +79,10 @@ class Placing:
 
 def _resumed(run: Mapping[str, Any]) -> dict[str, Any]:
     """The run as it goes on, marked as recovered."""
-    attempts = int(run.get("attempts") or 0) % keys.MARKED
+    attempts = int(run.get("attempts") or 0) % MARKED
     used = 0 if run.get("status") == "queued" else attempts
     return {
-        "attempts": f"{used + keys.MARKED if run.get('begun') else used}\n{run['run_id']}",
+        "attempts": f"{used + MARKED if run.get('begun') else used}\n{run['run_id']}",
         "journal": _json({**run, "attempts": attempts, "recovered": True}),
     }
 

@@ -3,6 +3,8 @@
 The others are shared with other programs of the vCon world, such as vcon-server and its adapters.
 """
 
+from schemas.run import MARKED
+
 RUN_LIST = "run:"
 DEAD_LETTERS = "DLQ:"
 STORAGE_DEAD_LETTERS = "DLQ:storage:"
@@ -182,10 +184,6 @@ def inflight(worker_id: str) -> str:
 def attempts(list_name: str) -> str:
     """The runs of a list that have begun: element -> attempts, run, suspect (0/1), a line each."""
     return f"pc:attempts:{list_name}"
-
-
-MARKED = 1_000_000_000
-"""What a step that has begun and must not be repeated adds to its attempts (`parts/marked.lua`)."""
 
 
 def attempts_made(count: str) -> int:

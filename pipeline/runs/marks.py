@@ -8,7 +8,7 @@ storage's does so for that storage, and its other storages are written. `repeat_
 chain makes no marks.
 
 Versions before this one ignore marks. So the scripts raise the attempts in `pc:attempts` by
-`keys.MARKED` along with a mark: such a version finds the attempts used up, and makes a dead letter.
+`MARKED` along with a mark: such a version finds the attempts used up, and makes a dead letter.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,6 +22,10 @@ from schemas.run import StepKind
 UNKNOWN_OUTCOME = "OutcomeUnknownError: "
 """How the error of such a dead letter begins."""
 LOST = "its worker has died or lost it meanwhile"
+MARK_LOST = (
+    f"{UNKNOWN_OUTCOME}a step that must not be repeated may have happened: it had begun, and an "
+    "earlier version has dropped its mark. Replay it with uncertain=repeat to repeat the step"
+)
 
 
 class OutcomeUnknownError(Exception):

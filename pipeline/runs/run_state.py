@@ -164,6 +164,8 @@ class RunState:
     """The error of an earlier attempt that could not become a dead letter."""
     refusal: str | None = None
     """Why its steps must not be repeated, although they are not known as done; None otherwise."""
+    is_unsure: bool = False
+    """A step that must not be repeated had begun, and its mark is lost."""
     objection: str | None = None
     """Why the run may not begin, at this attempt or a later one; None if it may."""
     begun: int = 0

@@ -24,6 +24,7 @@ from pipeline.runs import plan
 from pipeline.runs.queues import Claim, Queues, Record, Settlement
 from pipeline.runs.run_state import RunState
 from pipeline.worker.custody import WorkerCustody
+from schemas.run import MARKED
 
 UNAPPROVED_SECONDS = 0.2
 """Seconds until an end is tried again while recovery has not approved Redis."""
@@ -98,7 +99,7 @@ class PostgresCustody:
             return True
         run = with_document_of(orjson.loads(record.journal), claim.vcon_uuid)
         if marked:  # for versions that ignore marks
-            run["attempts"] += keys.MARKED
+            run["attempts"] += MARKED
         return await self._settling.note(Checkpoint(claim.refs.split()[-1], run, row.document))
 
     async def ended(self, live: RunState, ending: plan.Ending, end: Settlement) -> Ended | None:

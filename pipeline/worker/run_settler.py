@@ -84,13 +84,14 @@ def _is_saved(step: Mapping[str, Any]) -> bool:
 def _dead_letters(live: RunState, ending: plan.Ending) -> list[tuple[str, str]]:
     if ending == "failed":
         letters = keys.dead_letters(live.claim.list_name)
-        reason = _reason(live, live.progress.error, _failed_step(live), unsure=bool(live.marks))
+        unsure = live.is_unsure or bool(live.marks)
+        reason = _reason(live, live.progress.error, _failed_step(live), unsure=unsure)
         return [(letters, reason)]
-    unsure = {mark.name for mark in live.given_up}
+    given_up = {mark.name for mark in live.given_up}
     return [
         (
             keys.storage_dead_letters(step["name"]),
-            _reason(live, step["error"], step, unsure=step["name"] in unsure),
+            _reason(live, step["error"], step, unsure=step["name"] in given_up),
         )
         for step in live.steps
         if ending == "partial" and step["kind"] == "storage" and step["outcome"] == "failed"

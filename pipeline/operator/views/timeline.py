@@ -16,7 +16,7 @@ from pipeline.operator.views.running import in_flight
 from pipeline.redis_client import keys
 from pipeline.redis_client.slices import find_first
 from schemas.operator.timeline import MOST_RUNS, Event, Place, Timeline, TimelineQuery
-from schemas.run import FINISHED, Run
+from schemas.run import FINISHED, Run, attempts_made
 from schemas.run_page import RunQuery
 
 TIMELINE = Operation("timeline", "What happened to one vCon", TimelineQuery, Timeline)
@@ -190,7 +190,7 @@ class TimelineView:
     def _letter(self, name: str, reason: dict[str, Any]) -> Place:
         texts = {each: _text(reason.get(each)) for each in ("chain", "step", "error", "cause")}
         attempts = reason.get("attempts")
-        attempt = attempts if isinstance(attempts, int) else None
+        attempt = attempts_made(attempts) if isinstance(attempts, int) else None
         run = _text(reason.get("run_id"))
         cause = _text(reason.get("fingerprint")) or texts.pop("cause")
         texts["cause"] = cause

@@ -4,6 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from schemas.dead_letter import DeadLetter, Uncertain
+from schemas.run import MARKED, attempts_made
+
+
+def as_told(reason: Mapping[str, Any]) -> dict[str, Any]:
+    """A dead letter's reason; in one of a version without marks, the attempts tell of a mark."""
+    attempts = reason.get("attempts")
+    if not isinstance(attempts, int) or attempts < MARKED:
+        return dict(reason)
+    return {**reason, "attempts": attempts_made(attempts), "uncertain": True}
 
 
 def can_skip(letter: DeadLetter, failed: Mapping[str, Any] | None) -> bool:

@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 
 from core.observability.storable_text import described
-from pipeline.runs.marks import is_once, marks_in
+from pipeline.runs.marks import MARK_LOST, is_once, marks_in
 from pipeline.runs.plan import Progress
 from pipeline.runs.run_state import RunState
-from schemas.run import StepKind
+from schemas.run import MARKED, StepKind
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +20,16 @@ def resume(live: RunState) -> None:
 
     The run starts over if the chain's links have changed since, or the checkpoint cannot be read.
     """
-    if not live.claim.journal:
-        return
+    if live.claim.attempt > MARKED:
+        live.claim = replace(live.claim, attempt=live.claim.attempt % MARKED)
+        live.is_unsure = not live.chain.repeat_uncertain
+    if live.claim.journal:
+        _resume_all(live)
+    if live.is_unsure:
+        live.refusal = MARK_LOST
+
+
+def _resume_all(live: RunState) -> None:
     try:
         earlier = orjson.loads(live.claim.journal)
         live.queued_at = earlier["queued_at"]

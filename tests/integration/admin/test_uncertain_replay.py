@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 
 from core.operator_interfaces import Call
@@ -14,8 +15,10 @@ from lib import effects
 from pipeline.admin.operations import UncertainLeftError
 from pipeline.live_config import Configuration
 from pipeline.operator.causes.replays import ReplayDesk
+from pipeline.redis_client import keys
 from schemas.ingress_key import Author
 from schemas.operator.failures import Replay, ReplayOrder
+from schemas.run import MARKED, Run
 from tests.integration.support.dead_letters_scene import replay
 from tests.integration.support.operations_scene import Operations, operations, refused, told
 from tests.integration.support.pipeline_fixtures import configured, link, storage
@@ -173,6 +176,26 @@ async def test_a_step_before_which_nothing_is_known_is_not_left_out(
         ops.client.delete(key)
     assert await replay(ops, uncertain="skip") == 0
     assert ops.list("DLQ:in") == [vcon_uuid]
+
+
+async def test_a_dead_letter_of_a_version_without_marks(ops: Operations, steps: Steps) -> None:
+    """That finds the attempts used up: its dead letter stays without a word, as one of this one."""
+    vcon_uuid = await steps.parked(ops, "slack")
+    attempts, dead = MARKED + 2, keys.reasons("DLQ:in")
+    reason = orjson.loads(ops.client.hget(dead, vcon_uuid))
+    key = keys.run(reason["run_id"])
+    run = orjson.loads(ops.client.get(key))
+    del reason["uncertain"], run["begun"]
+    ops.client.hset(dead, vcon_uuid, orjson.dumps(reason | {"attempts": attempts, "step": None}))
+    ops.client.set(key, orjson.dumps(run | {"attempts": attempts}))
+    [entry] = (await told(ops, "ListDeadLetters", list="in"))["entries"]
+    assert (entry["uncertain"], entry["attempts"]) == (True, 2)
+    assert Run.model_validate_json(ops.client.get(key)).attempts == 2  # in answers
+    with pytest.raises(UncertainLeftError):
+        await replay(ops)
+    assert await replay(ops, uncertain="repeat") == 1
+    await ops.work()
+    assert (steps.called, ops.list("out")) == (["slack", "shelf", "feed"], [vcon_uuid])
 
 
 async def by_cause(ops: Operations, **order: Any) -> Replay:

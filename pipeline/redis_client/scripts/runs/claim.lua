@@ -106,7 +106,7 @@ end
 local function past_of(list, element)
   local past = redis.call('HGET', 'pc:attempts:' .. list, element)
   local count, run = string.match(past or '', '^(%d+)\n(.-)\n%d$')
-  return without_mark(tonumber(count) or 0), run
+  return tonumber(count) or 0, run
 end
 
 -- The bytes of a document, from its intake or the name under which it was staged; -1 if only Redis
@@ -147,6 +147,9 @@ local function take(list)
     journal = redis.call('GET', 'pc:run:' .. run) or ''
   else
     run, fresh = ARGV[fresh], fresh + 1
+  end
+  if is_marked(journal) then -- else a version that ignores marks has dropped them, or the checkpoint is lost
+    count = without_mark(count)
   end
   redis.call('HSET', 'pc:locks', uuid, worker)
   local token = redis.call('INCR', 'pc:tokens')
