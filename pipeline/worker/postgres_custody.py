@@ -82,8 +82,8 @@ class PostgresCustody:
         """See `WorkerCustody`."""
         if not live.claim.refs:
             return True
-        live.is_noted = await self._note(live.claim, live.record(), marked=True)
-        return live.is_noted
+        live.is_noted = True  # perhaps, also if the attempt is broken off here
+        return await self._note(live.claim, live.record(), marked=True)
 
     async def paused(self, live: RunState) -> None:
         """See `WorkerCustody`."""

@@ -37,7 +37,11 @@ async def call_once[T](
     """
     if any(each.is_of(mark.kind, mark.name) for each in live.marks):
         raise UncertainStepError("its call was broken off")
-    await checkpoints.begin(live, mark)
+    try:
+        await checkpoints.begin(live, mark)
+    except BaseException:  # broken off, too, such as by the time limit of the chain
+        live.marks = ()  # the step has not begun
+        raise
     with counted() as failures:
         try:
             return await call()

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.recovery.places import Placing
-from pipeline.redis_client.keys import MARKED
+from schemas.run import MARKED
 from tests.integration.custody.custody_scene import CustodyScene, rows
+from tests.integration.recovery.recovery_scene import RecoveryScene
 from tests.integration.support.pipeline_fixtures import configured, link
 from tests.integration.worker.worker_scene import Gate, kill, ok
 
@@ -48,25 +48,18 @@ async def test_the_mark_is_committed_before_the_step(kept: CustodyScene) -> None
 
 
 async def test_redis_is_lost_in_the_step(kept: CustodyScene) -> None:
-    """What recovery puts into Redis is a dead letter, and is not sent again."""
+    """A recovery puts it into Redis, where it becomes a dead letter, and is not sent again."""
     gate = Gate()
     vcon_uuid = await kept.accept()
     crew = await kept.start(chain(gate))
     await gate.arrival()
-    document = await kept.store.get(vcon_uuid)
-    noted = state(kept)
     await kill(kept, crew)
     kept.client.flushall()
-    kept.approve()
-    row: Any = type("Row", (), {"state": noted, "vcon_uuid": vcon_uuid, "run_id": None})
-    place = Placing(chain(gate).config).of(row, "in")
-    assert document is not None
-    await kept.store.put(document)
-    run_id = noted["run_id"]
-    assert place.attempts == f"{MARKED + 1}\n{run_id}"
-    await kept.redis.command("SET", f"pc:run:{run_id}", place.journal)
-    await kept.redis.command("HSET", "pc:attempts:in", vcon_uuid, f"{place.attempts}\n0")
-    await kept.redis.command("RPUSH", "in", vcon_uuid)
+    recovering = RecoveryScene(kept.redis, kept.client, kept.database, kept.calls)
+    await recovering.recover()
+    assert recovering.elements("in") == [vcon_uuid]
+    run_id = state(kept)["run_id"]
+    assert kept.client.hget("pc:attempts:in", vcon_uuid) == f"{MARKED + 1}\n{run_id}\n0"
     gate.open.set()
     await kept.start(chain(gate), "two")
     ended = await kept.finished()
@@ -99,3 +92,25 @@ async def test_postgres_is_away_before_the_step(
         ended = await kept.finished()
     assert crew is not None
     assert (ended.status, ended.claim.attempt) == ("done", 1)
+
+
+async def test_the_time_is_over_before_the_step(
+    kept: CustodyScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the mark is committed: the step has not begun, and a replay needs no word about it."""
+    gate, never = Gate(), asyncio.Event()
+
+    async def note(*_: Any) -> bool:
+        return await never.wait()
+
+    monkeypatch.setattr(type(kept.settling), "note", note)
+    vcon_uuid = await kept.accept()
+    configuration = configured(
+        links=[link(ok), link(gate.run, "slack", effect="once")], timeout=0.05, max_attempts=1
+    )
+    await kept.start(configuration)
+    ended = await kept.finished()
+    assert (ended.status, gate.arrived.empty()) == ("failed", True)
+    reason = kept.reason("DLQ:in", vcon_uuid)
+    assert "uncertain" not in reason
+    assert "begun" not in ended.run
