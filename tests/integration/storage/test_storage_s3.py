@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lib import vcon_egress_compat
+from lib import effects, vcon_egress_compat
 from lib.web import http_client
 from pipeline.config.parser import parse
 from pipeline.plugins.loader import load
@@ -18,6 +18,7 @@ from pipeline.runs.vcon_store import VconStore
 from pipeline.vcon.envelope import parsed
 from tests.canaries import canary
 from tests.integration.support.http_stand_in import StandIn
+from tests.integration.support.pipeline_fixtures import Scene, configured, storage
 from tests.plugins.scene import TAGGED, Later, canonical, connected, sample_names
 
 boto3 = Later("boto3")
@@ -299,3 +300,20 @@ def test_options_are_checked_at_the_start() -> None:
     assert load(config).storage(config.chains["c"], "s3").fresh_options().aws_bucket == "b"
     with pytest.raises(ValueError, match="aws_bucket"):
         s3.Options.of({})
+
+
+async def test_the_object_names_the_step(
+    scene: Scene, options: dict[str, Any], bucket: Any
+) -> None:
+    """Its metadata has the effect key of the step that wrote it."""
+    keys: list[str] = []
+
+    def save(vcon_uuid: str, _options: Any) -> None:
+        keys.append(effects.key())
+        s3.save(vcon_uuid, options)
+
+    await scene.start(configured(links=[], storages=[storage(save)]))
+    [vcon_uuid] = await scene.feed()
+    assert (await scene.ended()).status == "done"
+    found = [each.Object() for each in bucket.objects.all() if f"{vcon_uuid}.vcon" in each.key]
+    assert [each.metadata for each in found] == [{"effect-key": key} for key in keys]
