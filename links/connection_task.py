@@ -16,7 +16,7 @@ from lib.plain_calls import plain_too
 from lib.vcon_results import ResultOptions, query_and_store
 
 only_through_lib = True
-effect = "idempotent"
+# no `effect`: what the task changes outside depends on the configuration
 
 
 class Options(ResultOptions):

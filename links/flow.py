@@ -16,7 +16,7 @@ from lib.plain_calls import plain_too
 from lib.vcon_results import ResultOptions, query_and_store
 
 only_through_lib = True
-effect = "idempotent"
+# no `effect`: what the flow changes outside depends on its tasks
 
 
 class Options(ResultOptions):

@@ -16,7 +16,7 @@ from lib.plain_calls import plain_too
 from lib.queue import AsyncVconQueue
 from lib.vcon_redis import AsyncVconRedis
 
-effect = "idempotent"
+# no `effect`: a repetition appends the uuid to the lists again
 
 
 class Options(PluginOptions):

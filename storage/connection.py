@@ -17,7 +17,7 @@ from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
 
 only_through_lib = True
-effect = "idempotent"
+# no `effect`: what the calls change outside depends on the configuration
 
 
 class Call(PluginOptions):
