@@ -62,10 +62,10 @@ def start(tmp_path: Path, redis_url: str) -> Iterator[Start]:
         "TOKEN": "none",
     }
 
-    def start(*words: str, **more: str) -> subprocess.Popen[bytes]:
+    def start(*words: str, root: Path = ROOT, **more: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             [sys.executable, "entrypoint.py", "worker", *words],
-            cwd=ROOT,
+            cwd=root,
             env=variables | more,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
