@@ -46,6 +46,10 @@ __all__ = ["Options", "close", "delete", "effect", "get", "only_through_lib", "s
 only_through_lib = True
 effect = "idempotent"
 
+WITHOUT_EMPTYING = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT
+ROUNDS = 3
+"""How often a file is written that another process renames or deletes at the same moment."""
+
 type Document = dict[str, Any]
 type Given = Mapping[str, Any] | PluginOptions | None
 
@@ -100,22 +104,42 @@ async def _write(client: asyncssh.SFTPClient, folder: str, name: str, content: b
     """Write a file under another name and rename it.
 
     The other name has a hash of the content: a repetition uses it again, and two writers of
-    different contents do not write into one file.
+    different contents do not write into one file. Two of the same content may, so it is not emptied
+    before: the first renames a whole file, which the second does not change, and then the second
+    finds nothing to rename and writes again.
     """
     digest = hashlib.sha256(content).hexdigest()[:16]
     temporary, target = f"{folder}/.{name}.{digest}.part", f"{folder}/{name}"
-    try:
-        file = await client.open(temporary, "wb")
-    except asyncssh.SFTPNoSuchFile:
-        text = f"there is no folder {folder} on the server; create it, or correct path"
-        raise VendorError(text) from None
-    async with file:
-        await file.write(content)
+    for _ in range(ROUNDS):
+        try:
+            file = await client.open(temporary, WITHOUT_EMPTYING, encoding=None)
+        except asyncssh.SFTPNoSuchFile:
+            text = f"there is no folder {folder} on the server; create it, or correct path"
+            raise VendorError(text) from None
+        async with file:
+            await file.write(content)
+        if await _is_renamed(client, temporary, target):
+            return
+    raise VendorError(f"other processes write or delete {target} at the same moment")
+
+
+async def _is_renamed(client: asyncssh.SFTPClient, temporary: str, target: str) -> bool:
+    """False if another process has renamed at the same moment."""
     try:
         await client.posix_rename(temporary, target)
+    except asyncssh.SFTPNoSuchFile:
+        return False
     except asyncssh.SFTPOpUnsupported:
         await _remove_file(client, target)  # version 3 of SFTP renames to free names only
-        await client.rename(temporary, target)
+        try:
+            await client.rename(temporary, target)
+        except asyncssh.SFTPNoSuchFile:
+            return False
+        except asyncssh.SFTPFailure:
+            if not await client.exists(target):
+                raise
+            return False
+    return True
 
 
 async def _read(client: asyncssh.SFTPClient, uuid: str, options: Options) -> bytes | None:

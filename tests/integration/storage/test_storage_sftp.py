@@ -77,6 +77,51 @@ async def test_a_reader_finds_no_half_of_a_file(either: SftpServer, store: VconS
     assert list(either.files()) == [NAME]
 
 
+async def test_a_file_that_another_process_is_about_to_rename_stays_whole(
+    either: SftpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A save of the same content that dies in the middle does not empty it."""
+    either.refused = {"posix_rename", "rename", "remove"}
+    with pytest.raises(VendorError):
+        await sftp.save(UUID, either.options)
+    whole = either.files()
+
+    def die(*_: object) -> None:
+        raise asyncssh.SFTPFailure("refused by the test")
+
+    monkeypatch.setattr(asyncssh.SFTPServer, "write", die)
+    with pytest.raises(VendorError):
+        await sftp.save(UUID, either.options)
+    assert either.files() == whole
+    assert json.loads(*whole.values()) == VCON
+
+
+async def test_a_file_that_another_process_renames_first(either: SftpServer) -> None:
+    """Of the same content: the save writes again; not without end."""
+    others = ["", "", ""]
+    note = either.note
+
+    def other(kind: str, path: bytes) -> None:
+        note(kind, path)
+        if "rename" in kind and others:
+            others.pop()
+            [part] = either.root.glob(".*.part")
+            part.replace(either.root / NAME)
+
+    either.note = other  # type: ignore[method-assign]
+    with pytest.raises(VendorError, match="other processes write or delete .* at the same moment"):
+        await sftp.save(UUID, either.options)
+    others.append("")
+    await sftp.save(UUID, either.options)
+    assert {name: json.loads(text) for name, text in either.files().items()} == {NAME: VCON}
+
+
+async def test_many_saves_of_one_vcon_at_once(server: SftpServer) -> None:
+    """One file is there in the end, and no other."""
+    await asyncio.gather(*(sftp.save(UUID, server.options) for _ in range(3)))
+    assert {name: json.loads(text) for name, text in server.files().items()} == {NAME: VCON}
+
+
 async def test_every_sample_comes_back(server: SftpServer, store: VconStore) -> None:
     """Equal, each from its own file among all others."""
     samples = {each["uuid"]: each for each in map(canonical, sample_names())}
