@@ -6,9 +6,10 @@ there is none; statements, services and the verification of receipts are those o
 receipt that does not verify is an error, so the save fails and is repeated.
 
 Verified receipts are kept in the service's own Redis: the list `pc:receipts:UUID`, with the members
-that `links.scitt` writes, each as JSON. The last 200 of a vCon are kept for `receipts_expire`
-seconds after the last one came, and are deleted with the vCon's copies. `receipts(UUID)` returns
-them. A transparency service keeps no vCons, so there is nothing to read back.
+that `links.scitt` writes, each as JSON. The last 200 of a vCon, or as many as one save registers if
+that is more, are kept for `receipts_expire` seconds after the last one came, and are deleted with
+the vCon's copies. `receipts(UUID)` returns them. A transparency service keeps no vCons, so there is
+nothing to read back.
 
 A second save of the same vCon registers nothing more: a receipt that is kept, with a statement by
 the configured key about this vCon, operation, service and hash, is enough. `vcon_created` is
@@ -63,7 +64,7 @@ only_through_lib = True
 effect = "idempotent"
 
 MOST_KEPT = 200
-"""Receipts of one vCon."""
+"""Receipts of one vCon, or as many as one save registers: without these all are sent again."""
 
 
 class Options(StatementOptions):
@@ -91,12 +92,13 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
     wanted, vcon_hash = subjects(document, options), await hash_of(document)
-    kept = await receipts(name)
-    for operation in dict.fromkeys(options.operations):
+    kept, operations = await receipts(name), list(dict.fromkeys(options.operations))
+    most = max(MOST_KEPT, len(operations) * len(wanted))
+    for operation in operations:
         done = _done(kept, options, document, operation, vcon_hash)
         for subject in _missing(wanted, done):
             statement = make(options, document, subject, operation, vcon_hash)
-            await _keep(name, await registered(options, statement), options)
+            await _keep(name, await registered(options, statement), options, most)
 
 
 @plain_too
@@ -134,10 +136,10 @@ def _done(
     }
 
 
-async def _keep(name: str, record: Record, options: Options) -> None:
+async def _keep(name: str, record: Record, options: Options, most: int) -> None:
     key = _key(name)
     async with (await get_async_client()).pipeline(transaction=True) as commands:
         commands.rpush(key, orjson.dumps(record))
-        commands.ltrim(key, -MOST_KEPT, -1)
+        commands.ltrim(key, -most, -1)
         commands.expire(key, options.receipts_expire)
         await commands.execute()

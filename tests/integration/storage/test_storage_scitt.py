@@ -74,8 +74,19 @@ async def test_only_the_last_receipts_are_kept(
 ) -> None:
     """A vCon that is saved for years does not fill Redis."""
     monkeypatch.setattr(scitt, "MOST_KEPT", 3)
-    await save(UUID, options(service, operations=["a", "b"]))
+    for operation in ("a", "b"):
+        await save(UUID, options(service, operations=[operation]))
     assert [each["vcon_operation"] for each in await receipts(UUID)] == ["a", "b", "b"]
+
+
+async def test_all_receipts_of_one_save_are_kept(
+    service: Transparency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the next save would register again what is missing."""
+    monkeypatch.setattr(scitt, "MOST_KEPT", 3)
+    for _ in range(2):
+        await save(UUID, options(service, operations=["a", "b"]))
+        assert service.posts() == 4
 
 
 async def test_what_fails_is_not_kept(service: Transparency) -> None:

@@ -109,7 +109,7 @@ async def test_a_file_that_another_process_renames_first(either: SftpServer) -> 
             part.replace(either.root / NAME)
 
     either.note = other  # type: ignore[method-assign]
-    with pytest.raises(VendorError, match="other processes write or delete .* at the same moment"):
+    with pytest.raises(VendorError, match=r"other processes write or delete .* at the same moment"):
         await sftp.save(UUID, either.options)
     others.append("")
     await sftp.save(UUID, either.options)
