@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from tests.every_plugin.__main__ import same_modes
+from tests.every_plugin.hosts import hosts
 from tests.every_plugin.run import run_twice
 from tests.every_plugin.table import LINKS, STORAGES
+from tests.integration.support.vendors.dataverse import (
+    CLIENT,
+    LOGIN,
+    SECRET,
+    TABLE,
+    TENANT,
+    DataverseStandIn,
+    dataverse,
+)
+from tests.plugins.scene import Later
+
+requests = Later("requests")
 
 OF_VCON_SERVER = (
     {
@@ -36,3 +55,50 @@ async def test_every_link_and_storage_of_vcon_server(tmp_path: Path) -> None:
     assert [name for name, worked in first.effects.items() if not worked] == []
     assert second.document == first.document
     assert second.effects == first.effects
+
+
+@pytest.fixture
+def environment() -> Iterator[DataverseStandIn]:
+    """A Dataverse environment, with its login."""
+    with dataverse() as server:
+        yield server
+
+
+def saved(client: Any, environment: DataverseStandIn) -> int:
+    """The status of a new row, as from vcon-server's own storage: by the login's host, and POST."""
+    documents = f"https://{LOGIN}/{TENANT}/v2.0/.well-known/openid-configuration"
+    login = {"client_id": CLIENT, "client_secret": SECRET, "scope": f"{environment.base}/.default"}
+    login["grant_type"] = "client_credentials"
+    with client.get(documents) as about:
+        place = about.json()["token_endpoint"]
+    with client.post(place, data=login) as answer:
+        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    client.headers.update({"OData-Version": "4.0", "OData-MaxVersion": "4.0"})
+    row = {"vcon_uuid": "a", "vcon_data": "{}", "vcon_created_at": "2026-03-01T09:00:00.5+00:00"}
+    with client.post(f"{environment.base}/api/data/v9.2/{TABLE}", json=row) as made:
+        return int(made.status_code)
+
+
+async def test_a_host_in_the_code_of_a_module(
+    tmp_path: Path, environment: DataverseStandIn
+) -> None:
+    """A client that knows the vendor's name reaches the stand-in, and nothing else."""
+    async with hosts(tmp_path, {LOGIN: environment.port}) as given:
+        with requests.Session() as client:
+            client.trust_env = False
+            client.proxies = {"https": given["HTTPS_PROXY"]}
+            client.verify = given["REQUESTS_CA_BUNDLE"]
+            assert await asyncio.to_thread(saved, client, environment) == 204
+            with pytest.raises(requests.exceptions.ProxyError, match="502"):
+                await asyncio.to_thread(client.get, "https://other.example/")
+    assert environment.vcons() == [{}]
+
+
+def test_modes_of_folders(tmp_path: Path) -> None:
+    """A module that changes the folders above its own leaves them as they were."""
+    shared = tmp_path / "shared"
+    (shared / "own").mkdir(parents=True)
+    shared.chmod(0o1777)
+    with same_modes(shared / "own"):
+        shared.chmod(0o755)
+    assert shared.stat().st_mode & 0o7777 == 0o1777

@@ -12,7 +12,10 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from stat import S_IMODE
 
 from tests.every_plugin.each import Module, run_each
 from tests.every_plugin.table import LINKS, STORAGES
@@ -46,6 +49,18 @@ def modules(theirs: dict[str, Path] | None) -> list[Module]:
     return [each for each in listed if each.room in theirs and has(theirs[each.room], each.name)]
 
 
+@contextmanager
+def same_modes(folder: Path) -> Iterator[None]:
+    """Give the folders above their modes back: `storage.file` of vcon-server changes them."""
+    modes = {each: each.stat().st_mode for each in folder.parents}
+    try:
+        yield
+    finally:
+        for each, mode in modes.items():
+            if each.stat().st_mode != mode:
+                each.chmod(S_IMODE(mode))
+
+
 def main() -> int:
     """Run them and print the rows."""
     parser = argparse.ArgumentParser(prog="python -m tests.every_plugin", description=__doc__)
@@ -55,7 +70,7 @@ def main() -> int:
     chosen = modules(theirs)
     if not chosen:
         parser.error(f"{given.modules} has no modules in conserver/links or common/storage")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, same_modes(Path(folder)):
         path = Path(folder) / "path"
         path.mkdir()
         lines = [FIRST.format(room=room, folder=str(at)) for room, at in (theirs or {}).items()]

@@ -14,7 +14,8 @@ import yaml
 from redis import Redis
 
 from devstack.deployment import Deployment
-from tests.every_plugin.looks import Document
+from tests.every_plugin.hosts import hosts
+from tests.every_plugin.looks import Document, stored
 from tests.every_plugin.table import Plugin
 from tests.every_plugin.world import World, completed, world
 
@@ -24,6 +25,7 @@ HEARING = {
     *("transcribe", "wtf_transcribe"),
 }
 """Links that have nothing to do where there is a transcript."""
+UNSEEN = "ran twice, and nothing of it is seen"
 HEARD = {"transcript": "My bike is broken.", "text": "My bike is broken."}
 
 
@@ -82,12 +84,13 @@ async def run_each(
     folder: Path, modules: Sequence[Module], settings: Mapping[str, str]
 ) -> dict[str, str]:
     """Why each did not run, by module; empty for those that ran twice."""
-    async with world(folder) as found:
+    async with world(folder) as found, hosts(folder, found.hosts) as proxied:
         file = folder / "config.yml"
         file.write_text(yaml.safe_dump(config(found, modules)))
         extra = {"CONFIG_ON_BROKEN": "disable"}
-        given = {**found.settings, **extra, **settings}
+        given = {**found.settings, **proxied, **extra, **settings}
         async with Deployment(file, settings=given) as system:
+            found.started(system)
             broken = await _broken(system)
             for turn in (1, 2):
                 for each in modules:
@@ -96,7 +99,15 @@ async def run_each(
                 for each in modules:
                     if each.chain not in broken and (said := await _said(system, each, turn)):
                         broken[each.chain] = said
+            for each in modules:
+                if each.chain not in broken and not await asyncio.to_thread(_seen, found, each):
+                    broken[each.chain] = UNSEEN
     return {each.chain: broken.get(each.chain, "") for each in modules}
+
+
+def _seen(found: World, module: Module) -> bool:
+    uuid = document(found, module)["uuid"]
+    return bool(module.plugin.worked(found, stored(found, uuid)))
 
 
 async def _broken(system: Deployment) -> dict[str, str]:

@@ -19,6 +19,13 @@ type Document = dict[str, Any]
 type Look = Callable[[World, Document], object]
 
 
+def stored(world: World, uuid: str) -> Document:
+    """The vCon as it is in Redis."""
+    with Redis.from_url(world.redis_url) as client:
+        found: Document = json.loads(client.execute_command("JSON.GET", f"vcon:{uuid}"))
+        return found
+
+
 def analysed(kind: str, vendor: str | None = None) -> Look:
     """The analyses of this type, and vendor."""
     return lambda _, document: [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 from redis import Redis
 
 from devstack.deployment import Deployment
-from tests.every_plugin.looks import Document
+from tests.every_plugin.looks import Document, stored
 from tests.every_plugin.table import LINKS, STORAGES, Plugin
 from tests.every_plugin.world import World, completed, world
 
@@ -56,8 +55,7 @@ async def run_twice(
         file.write_text(yaml.safe_dump(config(found, links, storages)))
         given = {**found.settings, **(settings or {})}
         async with Deployment(file, settings=given) as system:
-            found.postgres_url = system.stack.postgres.url("postgres")
-            found.redis_url = system.stack.valkey.url
+            found.started(system)
             vcon = found.vcon
             answer = await system.call("IngestVcon", vcon=vcon, ingress_lists=[LIST])
             assert answer.status_code == 201, answer.text
@@ -88,8 +86,6 @@ async def _ended(system: Deployment, uuid: str, runs: int) -> dict[str, Any]:
 
 
 def _looked(found: World, uuid: str, rows: Sequence[Plugin], run: dict[str, Any]) -> Seen:
-    with Redis.from_url(found.redis_url) as client:
-        text = client.execute_command("JSON.GET", f"vcon:{uuid}")
-    document = json.loads(text)
+    document = stored(found, uuid)
     effects = {f"{n} {each.module}": each.worked(found, document) for n, each in enumerate(rows)}
     return Seen(run, document, effects)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from devstack.servers.ports import HOST
 from tests.every_plugin import looks
 from tests.every_plugin.looks import Document, Look, analysed, tagged, told
 from tests.every_plugin.world import BUCKET, S3_KEYS, SLACK_TOKEN, VECTOR, World
@@ -142,7 +143,8 @@ STORAGES = (
     Plugin(
         "milvus",
         lambda world: {
-            "uri": str(world.folder / "milvus.db"),
+            "host": HOST,
+            "port": str(world.milvus_port),
             "api_key": scene.KEY,
             "embedding_dim": len(VECTOR),
             "create_collection_if_missing": True,
@@ -165,7 +167,11 @@ STORAGES = (
         lambda world: world.http.options,
         lambda world, _: world.http.contents,
     ),
-    Plugin("sftp", lambda world: world.sftp.options, lambda world, _: world.sftp.files()),
+    Plugin(
+        "sftp",
+        lambda world: {**world.sftp.options, "url": HOST, "port": world.sftp.port},
+        lambda world, _: world.sftp.files(),
+    ),
     Plugin("vcon_mcp", lambda world: world.vcon_mcp.options, lambda world, _: world.vcon_mcp.vcons),
     Plugin(
         "scitt",

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devstack.deployment import Deployment
 from devstack.servers.ports import HOST
 from tests.integration.support.elasticsearch_stand_in import ElasticStandIn
 from tests.integration.support.http_stand_in import stand_in
 from tests.integration.support.vendors.datatrails import DataTrails
-from tests.integration.support.vendors.dataverse import DataverseStandIn, dataverse
+from tests.integration.support.vendors.dataverse import LOGIN, DataverseStandIn, dataverse
 from tests.integration.support.vendors.hugging_face_router import HuggingFaceRouter
 from tests.integration.support.vendors.openai import CHAT, OpenAI
 from tests.integration.support.vendors.openai_files import OpenAIFiles
@@ -30,8 +31,12 @@ from tests.integration.support.vendors.vcon_mcp import VconMcpStandIn, vcon_mcp
 from tests.integration.support.vendors_scene import tone, wav
 from tests.plugins.scene import Later
 
-nx_handler, nx_server, moto, boto3 = map(
-    Later, ("nx_27017.handler", "nx_27017.server", "moto.server", "boto3")
+nx_handler, nx_server, moto, boto3, milvus_lite = map(
+    Later,
+    (
+        *("nx_27017.handler", "nx_27017.server", "moto.server", "boto3"),
+        "milvus_lite.adapter.grpc.server",
+    ),
 )
 RECORDING = "/recording.wav"
 BUCKET = "vcons"
@@ -61,8 +66,14 @@ class World:
     sftp: SftpServer
     mongo_url: str
     s3_url: str
+    milvus_port: int
     postgres_url: str = ""
     redis_url: str = ""
+
+    def started(self, system: Deployment) -> None:
+        """Note where the servers of the system are."""
+        self.postgres_url = system.stack.postgres.url("postgres")
+        self.redis_url = system.stack.valkey.url
 
     @property
     def settings(self) -> dict[str, str]:
@@ -73,6 +84,12 @@ class World:
             "AWS_ENDPOINT_URL": self.s3_url,
             "ALLOW_PRIVATE_URLS": "true",
         }
+
+    @property
+    def hosts(self) -> dict[str, int]:
+        """The ports of vendors that modules of vcon-server have no option for."""
+        deepgram, slack = self.http.port, self.slack.port
+        return {LOGIN: self.dataverse.port, "slack.com": slack, "api.deepgram.com": deepgram}
 
     @property
     def vcon(self) -> dict[str, Any]:
@@ -129,6 +146,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
             sftp=await started.enter_async_context(sftp_server(folder / "sftp")),
             mongo_url=await started.enter_async_context(_mongo()),
             s3_url=await started.enter_async_context(_s3()),
+            milvus_port=await started.enter_async_context(_milvus(folder / "milvus")),
         )
         found.http.replies[RECORDING] = wav(tone(1.5))
         found.http.replies["/v1/embeddings"] = _embedded()
@@ -169,6 +187,17 @@ async def _s3() -> AsyncIterator[str]:
         yield url
     finally:
         await asyncio.to_thread(server.stop)
+
+
+@asynccontextmanager
+async def _milvus(folder: Path) -> AsyncIterator[int]:
+    start = milvus_lite.start_server_in_thread
+    server, database, port = await asyncio.to_thread(start, str(folder))
+    try:
+        yield port
+    finally:
+        await asyncio.to_thread(server.stop(grace=None).wait)
+        await asyncio.to_thread(database.close)
 
 
 def _bucket(url: str) -> None:

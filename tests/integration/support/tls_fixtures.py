@@ -39,21 +39,23 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return made
 
 
+async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Write all that is read, until the end."""
+    with contextlib.suppress(ConnectionError):
+        while content := await reader.read(65536):
+            writer.write(content)
+    writer.close()
+
+
 @asynccontextmanager
 async def tls_before(host: str, port: int, certificates: Certificates) -> AsyncIterator[int]:
     """The port of a server that ends TLS and passes all on to one that has none."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificates.pem)
 
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while content := await reader.read(65536):
-                writer.write(content)
-        writer.close()
-
     async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         theirs, ours = await asyncio.open_connection(host, port)
-        await asyncio.gather(pass_on(reader, ours), pass_on(theirs, writer))
+        await asyncio.gather(passed_on(reader, ours), passed_on(theirs, writer))
 
     async with await asyncio.start_server(served, HOST, 0, ssl=context) as server:
         yield server.sockets[0].getsockname()[1]

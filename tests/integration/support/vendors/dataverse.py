@@ -25,8 +25,14 @@ TEXTS = {"vcon_uuid": 100, "vcon_data": 1_048_576, "vcon_subject": 100}
 MOMENT = "vcon_created_at"
 COLUMNS = {*TEXTS, MOMENT, PRIMARY, "modifiedon", "createdon"}
 GUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+LOGIN = "login.microsoftonline.com"
+"""The login's host, whose name Microsoft's library has in its code."""
 SCOPE = re.compile(r"https?://[^/]+/\.default")
 """Of any environment: a proxy before this one has another address."""
+DATE_TIME_OFFSET = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,12})?)?(?:Z|[+-]\d\d:\d\d)"
+)
+"""OData's `dateTimeOffsetValue`."""
 FILTER = re.compile(r"(\w+) eq '((?:[^']|'')*)'")
 PLACE = re.compile(rf"/api/data/v9\.\d+/(\w+)(?:\((?:({GUID})|(\w+)='((?:[^']|'')*)')\))?")
 
@@ -73,6 +79,8 @@ class DataverseStandIn(StandIn):
         path = urlsplit(request.path).path
         if path == f"/{TENANT}/oauth2/v2.0/token":
             return self._token(request)
+        if path == f"/{TENANT}/v2.0/.well-known/openid-configuration":
+            return _login()
         self._check_head(request)
         if not (place := PLACE.fullmatch(unquote(path))) or place[1] != TABLE:
             raise refuse(404, "0x8006088a", f"Resource not found for the segment '{path}'.")
@@ -113,8 +121,11 @@ class DataverseStandIn(StandIn):
         return found[0] if found else f"vcon_uuid={place[4]}"
 
     def _several(self, request: Request) -> bytes:
+        if request.method == "POST":
+            _check_row(request)
+            raise Answer(204, None, OData_EntityId=f"{self.base}/{TABLE}({self.put(request.json)})")
         if request.method != "GET":
-            raise refuse(405, "0x0", "Use PATCH.")
+            raise refuse(405, "0x0", "Use GET or POST.")
         query = _query(request)
         if unknown := query.keys() - {"$select", "$filter", "$orderby", "$top"}:
             raise refuse(400, "0x0", f"The query parameter {min(unknown)} is not supported.")
@@ -157,6 +168,13 @@ class DataverseStandIn(StandIn):
         return key
 
 
+def _login() -> bytes:
+    """Where the login is, as its documents about itself tell."""
+    base = f"https://{LOGIN}/{TENANT}"
+    where = {"issuer": f"{base}/v2.0", "token_endpoint": f"{base}/oauth2/v2.0/token"}
+    return json.dumps(where | {"authorization_endpoint": f"{base}/oauth2/v2.0/authorize"}).encode()
+
+
 def _query(request: Request) -> dict[str, str]:
     """The query options; a `+` is no space in a URL of OData."""
     pairs = (each.split("=", 1) for each in urlsplit(request.path).query.split("&") if each)
@@ -191,7 +209,7 @@ def _check_text(name: str, value: str) -> None:
 
 
 def _check_moment(value: str) -> None:
-    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", value):
+    if not DATE_TIME_OFFSET.fullmatch(value):
         raise refuse(
             400, "0x80048d19", f"Cannot convert the literal '{value}' to the type DateTime"
         )
