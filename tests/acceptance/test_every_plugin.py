@@ -13,6 +13,8 @@ from tests.every_plugin.__main__ import same_modes
 from tests.every_plugin.hosts import hosts
 from tests.every_plugin.run import run_twice
 from tests.every_plugin.table import LINKS, STORAGES
+from tests.integration.support.elasticsearch_stand_in import ElasticStandIn
+from tests.integration.support.http_stand_in import stand_in
 from tests.integration.support.vendors.dataverse import (
     CLIENT,
     LOGIN,
@@ -24,7 +26,7 @@ from tests.integration.support.vendors.dataverse import (
 )
 from tests.plugins.scene import Later
 
-requests = Later("requests")
+requests, elasticsearch = Later("requests"), Later("elasticsearch")
 
 OF_VCON_SERVER = (
     {
@@ -92,6 +94,23 @@ async def test_a_host_in_the_code_of_a_module(
             with pytest.raises(requests.exceptions.ProxyError, match="502"):
                 await asyncio.to_thread(client.get, "https://other.example/")
     assert environment.vcons() == [{}]
+
+
+def indexed(client: Any) -> int:
+    """The parts that a storage of others has deleted: it writes each part without a condition."""
+    for body in ("a", "b"):
+        client.index(index="vcon_dialog", id="1_0", document={"vcon_id": "1", "body": body})
+    client.indices.refresh()
+    names = list(client.indices.get_alias(index="vcon*"))
+    query = {"match": {"vcon_id": "1"}}
+    return int(client.delete_by_query(index=names, query=query, refresh=True)["deleted"])
+
+
+async def test_elasticsearch_without_conditions() -> None:
+    """A part is written over, and deleted by the index's own name."""
+    with stand_in(ElasticStandIn()) as server, elasticsearch.Elasticsearch(server.base) as client:
+        assert await asyncio.to_thread(indexed, client) == 1
+    assert server.documents == {}
 
 
 def test_modes_of_folders(tmp_path: Path) -> None:

@@ -40,15 +40,21 @@ class ElasticStandIn(StandIn):
             self.seen, answer = dict(self.documents), {}
         elif operation == "_delete_by_query":
             answer = {"deleted": self._delete(index, json.loads(body))}
+        elif operation == "_alias":
+            answer = {name: {"aliases": {}} for name in self._named(unquote(index))}
         elif index == "_resolve/index":
-            names = sorted({name for name, _ in self.documents})
-            found = [{"name": name} for name in names if fnmatchcase(name, unquote(operation))]
+            found = [{"name": name} for name in self._named(unquote(operation))]
             answer = {"indices": found, "aliases": [], "data_streams": []}
         elif body:
             answer = self._written((index.removesuffix("/_doc"), operation), path, body)
         else:
             answer = self._found((index.removesuffix("/_doc"), operation))
         return json.dumps(answer).encode()
+
+    def _named(self, patterns: str) -> list[str]:
+        """The indices that one of the patterns names."""
+        names = sorted({name for name, _ in self.documents})
+        return [name for name in names if _fits(name, patterns)]
 
     def _found(self, place: Place) -> dict[str, Any]:
         if place not in self.documents:
@@ -57,11 +63,13 @@ class ElasticStandIn(StandIn):
         return {"found": True, "_source": self.documents[place], **version}
 
     def _written(self, place: Place, path: str, body: bytes) -> dict[str, Any]:
-        """One document, if it is as the request says: not there, or of this number."""
+        """One document, if it is as the request may say: not there, or of this number."""
         wanted = parse_qs(urlsplit(path).query)
         number = [str(self.versions[place])]
         is_new = place not in self.documents
-        if ("op_type" in wanted) != is_new or wanted.get("if_seq_no", number) != number:
+        if "op_type" in wanted and not is_new:
+            raise Refused(409)
+        if "if_seq_no" in wanted and (is_new or wanted["if_seq_no"] != number):
             raise Refused(409)
         self.documents[place] = json.loads(body)
         self.versions[place] += 1
@@ -79,12 +87,17 @@ class ElasticStandIn(StandIn):
         return {"errors": False, "items": items, "took": 1}
 
     def _delete(self, pattern: str, query: dict[str, Any]) -> int:
-        wanted = query["query"]["match_phrase"]["vcon_id"]
+        [matched] = query["query"].values()
+        wanted = matched["vcon_id"]
         found = [
             place
             for place, part in self.seen.items()
-            if fnmatchcase(place[0], pattern) and part.get("vcon_id") == wanted
+            if _fits(place[0], unquote(pattern)) and part.get("vcon_id") == wanted
         ]
         for place in found:
             self.documents.pop(place, None)
         return len(found)
+
+
+def _fits(name: str, patterns: str) -> bool:
+    return any(fnmatchcase(name, each) for each in patterns.split(","))
