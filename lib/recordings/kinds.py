@@ -72,14 +72,20 @@ def name_for(dialog: dict[str, Any], content: bytes, accepted: frozenset[str]) -
     The dialog's own name is kept if its ending is in `accepted`, the endings the vendor accepts,
     and matches the kind.
     """
-    path = urlsplit(str(dialog.get("url") or "")).path
-    given = str(dialog.get("filename") or path.rpartition("/")[2])
+    given = str(dialog.get("filename") or _last_part(str(dialog.get("url") or "")))
     given = given.encode(errors="replace").decode()  # half a surrogate pair cannot be sent
     kind = kind_of(content, dialog.get("mediatype"), given) or "wav"
     stem, _, ending = given.rpartition(".")
     if ending.lower() in accepted and _ALIASES.get(ending.lower(), ending.lower()) == kind:
         return given
     return f"{(stem if ending.lower() in _KNOWN else given) or 'recording'}.{kind}"
+
+
+def _last_part(url: str) -> str:
+    try:
+        return urlsplit(url).path.rpartition("/")[2]
+    except ValueError:  # `http://[`, beside a body
+        return ""
 
 
 def media_type(name: str, stated: object) -> str:

@@ -133,6 +133,7 @@ def test_a_name_is_made_from_the_media_type(media_type: object, ending: str) -> 
         ({"filename": "call.wav", "mediatype": "audio/mpeg"}, "call.mp3"),
         ({"url": "https://x.example/a/beep.mp3?token=1"}, "beep.mp3"),
         ({"url": "https://x.example/get.php?id=1", "mediatype": "audio/mp4"}, "get.php.m4a"),
+        ({"url": "https://[/beep.mp3", "body": "x"}, "recording.wav"),
         ({}, "recording.wav"),
     ],
 )
