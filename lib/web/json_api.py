@@ -59,6 +59,11 @@ async def call_json(
         return await call_vendor(attempt, retry, server)
     except httpx.InvalidURL:
         raise VendorError(f"{server}: its URL in the options is invalid") from None
+    except UnicodeEncodeError as error:  # its `repr` has the header, which may be the key
+        if error.encoding != "ascii":
+            raise
+        text = f"{server}: its key in the options has characters that no HTTP header may have"
+        raise VendorError(text) from None
 
 
 async def send_json(

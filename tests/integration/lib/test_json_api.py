@@ -53,6 +53,15 @@ async def test_the_error_of_a_large_answer_names_the_server(server: StandIn) -> 
     assert len(server.got) == 1
 
 
+async def test_a_key_that_no_header_may_have_is_an_error_without_it(server: StandIn) -> None:
+    """The key of the library's error is in its `repr`."""
+    headers = {"authorization": f"Bearer {SECRET.get_secret_value()}\u00e9"}
+    with pytest.raises(VendorError, match="characters that no HTTP header may have") as caught:
+        await call_json("GET", f"{server.url}/", server="the vendor", retry=RETRY, headers=headers)
+    assert caught.value.__suppress_context__
+    assert server.got == []
+
+
 async def test_a_token_that_is_refused_without_json_is_replaced(server: StandIn) -> None:
     """Gateways answer 401 with a text of their own."""
     tokens = iter(["first", "second"])
