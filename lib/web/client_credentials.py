@@ -1,6 +1,7 @@
 """Bearer tokens by OAuth 2.0 client credentials (RFC 6749, 4.4), kept until they expire."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeGuard
 
@@ -13,6 +14,7 @@ from lib.web.json_api import JsonAnswer, call_json
 UNAUTHORIZED = 401
 KIND = "client credentials"
 """The kind of the tokens among the clients that `lib.web.http_client` keeps."""
+_DIGITS = re.compile("[0-9]{1,9}", re.ASCII)
 EARLY = 300.0
 """Seconds before its end at which a token is replaced, or half its time if that is less."""
 
@@ -91,6 +93,8 @@ async def _new_token(grant: Grant, retry: HttpRetry) -> tuple[str, float]:
     answer = await call_json("POST", grant.url, server=grant.issuer, retry=retry, data=form)
     body = answer.body if isinstance(answer.body, dict) else {}
     token, seconds = body.get("access_token"), body.get("expires_in", 3600)
+    if isinstance(seconds, str) and _DIGITS.fullmatch(seconds):  # Microsoft's older endpoints
+        seconds = int(seconds)
     if not is_token(token) or not isinstance(seconds, int | float):
         raise VendorError(f"{grant.issuer} answered without a token")
     return token, float(seconds)

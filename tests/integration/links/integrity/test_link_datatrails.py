@@ -180,7 +180,14 @@ async def test_wrong_credentials_are_named_without_the_secret(service: DataTrail
     assert len(service.got) == 1
 
 
-@pytest.mark.parametrize("seconds", ["soon", None])
+async def test_seconds_of_a_token_may_be_a_text(service: DataTrails) -> None:
+    """As Microsoft's older endpoints send them."""
+    service.expires_in = "3599"
+    await run(UUID, "a_link", options(service))
+    assert service.issued == 1
+
+
+@pytest.mark.parametrize("seconds", ["soon", None, "", "-1", "9" * 5000, "\u0663"])
 async def test_a_token_without_an_end_is_refused(seconds: Any, service: DataTrails) -> None:
     """Or with one that is no number."""
     service.expires_in = seconds
