@@ -151,10 +151,10 @@ def _transcripts(document: Document) -> Iterator[tuple[object, str]]:
 
 
 def _dialogs(abouts: Iterator[object]) -> int | list[int]:
-    """The dialogs of the transcripts, as an index if it is one."""
+    """The dialogs of the transcripts, as an index if it is one; `[]` if they name none."""
     listed = [each for about in abouts for each in (about if isinstance(about, list) else [about])]
-    indexes = sorted({each for each in listed if isinstance(each, int)})
-    return indexes if len(indexes) > 1 else next(iter(indexes), 0)
+    indexes = sorted({each for each in listed if type(each) is int})
+    return indexes[0] if len(indexes) == 1 else indexes
 
 
 async def _answer(text: str, options: Options) -> str:

@@ -172,6 +172,17 @@ async def test_transcripts_of_all_vendors_are_read(
     assert written(found, KIND)[0]["dialog"] == [0, 1]
 
 
+@pytest.mark.parametrize("named", [None, True, "0", [], [False]])
+async def test_an_analysis_names_only_the_dialogs_that_transcripts_name(
+    store: VconStore, router: StandIn, named: Any
+) -> None:
+    """A transcript that names none is read, too."""
+    document = transcribed()
+    document["analysis"][0]["dialog"] = named
+    found = await after(link, store, document, options(router))
+    assert written(found, KIND)[0]["dialog"] == []
+
+
 async def test_vcons_without_a_transcript_go_on_unchanged(
     store: VconStore, router: StandIn
 ) -> None:
