@@ -85,7 +85,7 @@ async def test_what_may_pass_is_asked_again(
 
 
 @pytest.mark.parametrize("name", PLUGINS)
-async def test_a_second_run_asks_nobody_and_changes_nothing(
+async def test_a_second_run_sends_and_changes_nothing(
     store: VconStore, vendors: StandIn, name: str
 ) -> None:
     """The vCon is the same after it."""
@@ -114,7 +114,7 @@ async def test_what_will_not_pass_fails_the_link_at_once(
 
 
 @pytest.mark.parametrize("name", PLUGINS)
-async def test_nobody_waits_beyond_the_time_that_is_left(
+async def test_no_pause_outlasts_the_time_that_is_left(
     store: VconStore, vendors: StandIn, name: str
 ) -> None:
     """A pause that the chain's timeout would cut off is not begun: the vendor's answer is told."""

@@ -168,7 +168,7 @@ async def test_receipts_from_outside_do_not_count(
 async def test_a_receipt_that_is_none_does_not_matter(
     body: object, service: Transparency, store: VconStore
 ) -> None:
-    """Whatever its form is."""
+    """In any form."""
     await store.put(VCON | {"analysis": [{"type": "scitt_receipt", "body": body}, "text"]})
     await run(UUID, "created", options(service))
     assert service.posts() == 2

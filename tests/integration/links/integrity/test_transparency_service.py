@@ -46,7 +46,7 @@ ENTRY = hashlib.sha256(f"{'00' * 32}:vcon_created".encode()).hexdigest()
 async def test_a_registration_that_takes_longer_is_polled(
     public_url: str, service: Transparency
 ) -> None:
-    """At the configured address, whatever the service believes its own to be."""
+    """At the configured address, also if the service names another."""
     service.polls, service.public_url = ["0", "", "0"], public_url
     assert (await register(service))["entry_id"] == ENTRY
     assert [path for path, _, _ in service.got[:5]] == ["/entries", *[f"/entries/{ENTRY}"] * 4]
@@ -185,7 +185,7 @@ async def test_an_answer_of_another_kind_is_an_error(status: str, service: Trans
 async def test_a_receipt_that_is_no_message_is_an_error(
     content: bytes, service: Transparency
 ) -> None:
-    """Whatever it is."""
+    """Of any kind."""
     service.change_receipt = lambda _: content
     with pytest.raises(ValueError, match="the receipt"):
         await register(service)

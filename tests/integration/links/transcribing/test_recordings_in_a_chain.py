@@ -35,7 +35,7 @@ def steps(vendors: StandIn, folder: Path) -> list[Any]:
     ]
 
 
-async def test_a_second_run_asks_nobody_and_changes_nothing(
+async def test_a_second_run_sends_and_changes_nothing(
     scene: Scene, vendors: StandIn, tmp_path: Path
 ) -> None:
     """Not even a link after `diet`, as there is a transcript."""
