@@ -270,6 +270,16 @@ def test_an_answer_without_an_object(answer: str) -> None:
     assert list(objects_in(answer)) == []
 
 
+def test_an_answer_of_objects_in_objects_is_not_read_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An object that is not closed is tried from each of its inner ones."""
+    monkeypatch.setattr("lib.ai.answers.MOST_SCANNED", 10_000)
+    inner = '{"a":[' + "1," * 100
+    assert list(objects_in(f'{inner * 5} {{"found":1}}')) == [{"found": 1}]
+    assert list(objects_in(f'{inner * 100} {{"found":1}}')) == []
+
+
 @pytest.mark.parametrize("known", [5, True, {"sha256": "x"}, [None], "sha3-x", None, ""])
 def test_a_hash_of_an_unknown_form_is_not_compared(known: object) -> None:
     """Producers write what they like there."""
