@@ -145,7 +145,7 @@ def used(answer: Transcript, dialog: Entry) -> tuple[str, float, float]:
     Some models are billed by token, others by second. If the answer has no seconds, the dialog's
     duration is used.
     """
-    usage = answer.get("usage") or {}
+    usage = _usage(answer)
     if tokens := usage.get("input_tokens"):
         return "tokens", tokens, usage.get("output_tokens") or 0
     seconds = (usage.get("seconds"), answer.get("duration"), duration_of(dialog))
@@ -171,15 +171,22 @@ def combined(answers: Sequence[Transcript]) -> Transcript:
     return {
         **answers[0],
         "text": " ".join(each["text"] for each in answers if each["text"]),
-        "usage": _sum([each.get("usage") or {} for each in answers]),
+        "usage": _sum([_usage(each) for each in answers]),
         "chunked_transcription": {"total_chunks": len(answers), "chunk_results": list(answers)},
     }
+
+
+def _usage(answer: Transcript) -> Mapping[str, Any]:
+    """The billed usage; servers of other makers may send something else under that name."""
+    usage = answer.get("usage")
+    return usage if isinstance(usage, Mapping) else {}
 
 
 def _sum(usages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     by_time = any(each.get("type") == "duration" for each in usages)
     names = ("seconds",) if by_time else ("input_tokens", "output_tokens", "total_tokens")
-    sums = {name: sum(each.get(name) or 0 for each in usages) for name in names}
+    found = {name: [each.get(name) for each in usages] for name in names}
+    sums = {name: sum(n for n in found[name] if isinstance(n, int | float)) for name in names}
     return {"type": "duration" if by_time else "tokens", **sums}
 
 

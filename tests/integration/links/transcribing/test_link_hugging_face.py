@@ -114,6 +114,16 @@ async def test_a_long_recording_may_be_cut(store: VconStore, vendors: StandIn) -
     assert body.keys() == {"text", "chunked_transcription"}
 
 
+async def test_parts_may_have_a_usage_of_any_form(store: VconStore, vendors: StandIn) -> None:
+    """It is of the server's own making, and each part's answer is kept."""
+    answers = iter([{"text": "a", "usage": [1]}, {"text": "b", "usage": {"input_tokens": "x"}}])
+    options = hugging(vendors, max_chunk_duration=16)
+    vendors.replies[PATH] = lambda _: json.dumps(next(answers)).encode()
+    body = transcript(await after(link, store, with_recording(tone(LONG)), options))
+    assert body["text"] == "a b"
+    assert body["chunked_transcription"]["chunk_results"][0]["usage"] == [1]
+
+
 async def test_base64_counts_in_the_limit_of_bytes(store: VconStore, vendors: StandIn) -> None:
     """A recording that fits only as bytes is encoded."""
     document = with_recording(tone(55))  # 0.84 MiB
