@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.every_plugin.__main__ import same_modes
+from tests.every_plugin.__main__ import paths, same_modes
 from tests.every_plugin.hosts import hosts
+from tests.every_plugin.names import PORTS, lead
 from tests.every_plugin.run import run_twice
 from tests.every_plugin.table import LINKS, STORAGES
 from tests.integration.support.elasticsearch_stand_in import ElasticStandIn
@@ -82,16 +84,18 @@ def saved(client: Any, environment: DataverseStandIn) -> int:
 
 
 async def test_a_host_in_the_code_of_a_module(
-    tmp_path: Path, environment: DataverseStandIn
+    tmp_path: Path, environment: DataverseStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client that knows the vendor's name reaches the stand-in, and nothing else."""
+    """A client that knows the vendor's name reaches the stand-in without a proxy, and no other."""
+    monkeypatch.setattr(socket, "getaddrinfo", socket.getaddrinfo)
     async with hosts(tmp_path, {LOGIN: environment.port}) as given:
+        monkeypatch.setenv(PORTS, given[PORTS])
+        lead()
         with requests.Session() as client:
             client.trust_env = False
-            client.proxies = {"https": given["HTTPS_PROXY"]}
             client.verify = given["REQUESTS_CA_BUNDLE"]
             assert await asyncio.to_thread(saved, client, environment) == 204
-            with pytest.raises(requests.exceptions.ProxyError, match="502"):
+            with pytest.raises(requests.exceptions.ConnectionError, match="has no stand-in"):
                 await asyncio.to_thread(client.get, "https://other.example/")
     assert environment.vcons() == [{}]
 
@@ -111,6 +115,15 @@ async def test_elasticsearch_without_conditions() -> None:
     with stand_in(ElasticStandIn()) as server, elasticsearch.Elasticsearch(server.base) as client:
         assert await asyncio.to_thread(indexed, client) == 1
     assert server.documents == {}
+
+
+def test_paths_of_modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Older libraries and programs that are given to the command are found by the modules."""
+    monkeypatch.setenv("PYTHONPATH", "/older")
+    monkeypatch.setenv("PATH", "/programs")
+    given = paths(tmp_path)
+    assert given["PYTHONPATH"].split(":")[::2] == [str(tmp_path), "/older"]
+    assert given["PATH"] == "/programs"
 
 
 def test_modes_of_folders(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 With `--modules FOLDER`, a checkout of vcon-server, those are its own modules: its
 `conserver/links` and `common/storage` precede ours in the packages `links` and `storage`, and what
-it does not have is left out. Nothing of it is copied. A row for each tells whether it ran twice,
-and why not. The exit code is 1 if any did not.
+it does not have is left out. Nothing of it is copied. What they import must be installed;
+`PYTHONPATH` may name a folder with versions older than ours, and `PATH` is theirs too, for
+`ffprobe`. A row for each tells whether it ran twice, and why not. The exit code is 1 if any did
+not.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +26,7 @@ from tests.every_plugin.table import LINKS, STORAGES
 ROOT = Path(__file__).parents[2]
 PLACES = {"links": ("conserver/links", "links"), "storage": ("common/storage", "storage")}
 """Where a checkout has the modules of a package."""
+LEAD = "from tests.every_plugin.names import lead\nlead()\n"
 FIRST = "import {room}\n{room}.__path__.insert(0, {folder!r})\n"
 
 
@@ -61,6 +65,13 @@ def same_modes(folder: Path) -> Iterator[None]:
                 each.chmod(S_IMODE(mode))
 
 
+def paths(first: Path) -> dict[str, str]:
+    """The paths of a process that runs modules of others."""
+    given = os.environ.get("PYTHONPATH")
+    path = [str(first), str(ROOT), *([given] if given else [])]
+    return {"PYTHONPATH": os.pathsep.join(path), "PATH": os.environ.get("PATH", os.defpath)}
+
+
 def main() -> int:
     """Run them and print the rows."""
     parser = argparse.ArgumentParser(prog="python -m tests.every_plugin", description=__doc__)
@@ -74,8 +85,8 @@ def main() -> int:
         path = Path(folder) / "path"
         path.mkdir()
         lines = [FIRST.format(room=room, folder=str(at)) for room, at in (theirs or {}).items()]
-        (path / "sitecustomize.py").write_text("".join(lines))
-        settings = {"PYTHONPATH": f"{path}:{ROOT}"} if theirs else {}
+        (path / "sitecustomize.py").write_text("".join([LEAD, *lines]))
+        settings = paths(path) if theirs else {}
         outcomes = asyncio.run(run_each(Path(folder), chosen, settings))
     for each, said in outcomes.items():
         sys.stdout.write(f"{each:32} {said or 'ran twice'}\n")
