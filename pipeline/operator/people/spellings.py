@@ -74,5 +74,8 @@ def may_mean(field: Field, key: str, form: str) -> bool:
         value = value[4:]
     if any(each.isalpha() or each == "%" for each in value):
         return True
-    digits = "".join(filter(str.isdigit, value))
-    return form.partition(";")[0][-_TAIL:] in digits
+    return _digits(form.partition(";")[0])[-_TAIL:] in _digits(value)
+
+
+def _digits(text: str) -> str:
+    return "".join(filter(str.isdigit, text))

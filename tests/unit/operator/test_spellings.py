@@ -37,6 +37,13 @@ def test_any_text_is_compared_with_its_own_form(value: str) -> None:
         assert may_mean("tel", f"tel:{value}", form)
 
 
+@pytest.mark.parametrize("value", ["0+", "12*34", "0043*5#"])
+def test_a_code_with_signs_between_its_digits_is_compared(value: str) -> None:
+    """`*`, `#` and `+` stay in the form of what is no number of a plan."""
+    for form in terms("tel", value, "US"):
+        assert may_mean("tel", f"tel:{value}", form)
+
+
 @pytest.mark.parametrize("key", ["tel:+12015550199", "tel:(201) 555-0124", "tel:"])
 def test_other_numbers_are_not_compared(key: str) -> None:
     """They are nearly all keys."""
