@@ -96,7 +96,8 @@ def prepared(config: PipelineConfig, installer: Installer) -> Configuration:
     """
     keep_secrets(config)
     plugins = loader.load(config, installer)
-    config = disabled(config, plugins.broken)
+    if plugins.broken:
+        config = disabled(config, plugins.broken)
     for loaded in (plugins.links, plugins.storages, plugins.tracers):
         for each in loaded.values():
             KNOWN.learn_from(each.options)

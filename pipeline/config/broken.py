@@ -10,6 +10,7 @@ does so, too.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from pipeline.config.chains import entries_named
 from pipeline.config.environment import Where
@@ -27,7 +28,7 @@ class Broken:
     """Sorts problems: those of disabled chains, and remarks on plugins that no chain uses."""
 
     config: PipelineConfig
-    texts: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    texts: defaultdict[str, list[str]] = field(default_factory=partial(defaultdict, list))
     notes: list[str] = field(default_factory=list)
 
     def takes(self, text: str, chains: Iterable[str]) -> bool:
@@ -52,8 +53,6 @@ class Broken:
 
 def disabled(config: PipelineConfig, broken: Mapping[str, Sequence[str]]) -> PipelineConfig:
     """The configuration with these chains disabled, each with its problems."""
-    if not broken:
-        return config
     chains = {
         name: replace(chain, broken=(*chain.broken, *broken[name][:MOST_TEXTS]))
         if name in broken

@@ -12,11 +12,9 @@ from pipeline.config.sections import Kind, Section
 ON_ERROR: Kind[OnError] = Kind(TypeAdapter(OnError), "continue or fail")
 
 
-def read_hooks(root: Section) -> Mapping[str, HookSpec] | None:
-    """Every hook by name; None where the file has no such section."""
-    if root.raw("hooks") is None:
-        return None
-    return {name: _hook(name, entry) for name, entry in root.section("hooks").sections()}
+def read_hooks(hooks: Section) -> Mapping[str, HookSpec]:
+    """Every hook by name."""
+    return {name: _hook(name, entry) for name, entry in hooks.sections()}
 
 
 def _hook(name: str, entry: Section) -> HookSpec:

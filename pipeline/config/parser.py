@@ -77,7 +77,8 @@ def parse(
     _report_missing(environment.missing, used, findings)
     _note_unread(root, environment.strays)
     _note_unused(config, used, findings)
-    config = set_aside(config, findings)
+    if findings.problems:
+        config = set_aside(config, findings)
     if findings.problems:
         raise ConfigurationError(findings.problems)
     filled = frozenset(environment.filled)
@@ -124,7 +125,7 @@ def _read(
         imports=imports,
         ingress_auth=auth.keys,
         ingress_keys=auth.details,
-        hooks=read_hooks(root),
+        hooks=None if root.raw("hooks") is None else read_hooks(root.section("hooks")),
         connections=connections,
         connection_plugins=read_plugin_folders(root),
         flows=read_flows(root.section("flows")),

@@ -175,7 +175,8 @@ class Intake:
             raise _REFUSALS[state](entry.vcon_uuid)
         if state == "full":
             raise self._full(told[0])
-        if self._hooks is not None and state != "duplicate":
+        hooks = self._hooks and self._hooks.configuration.plugins.hooks
+        if self._hooks and hooks and hooks.on_vcon_created and state != "duplicate":
             self._hooks.created(entry.vcon_uuid, entry.document, lists)
         return Ingested(
             uuid=entry.vcon_uuid,

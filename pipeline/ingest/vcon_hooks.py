@@ -29,7 +29,7 @@ class VconHooks:
 
     def __init__(self, configuration: Configuration, calls: PluginCalls) -> None:
         """Hooks are called like other plugins."""
-        self._configuration = configuration
+        self.configuration = configuration
         self._calls = calls
         self._room = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -37,12 +37,12 @@ class VconHooks:
 
     def created(self, vcon_uuid: str, document: bytes, lists: Sequence[str]) -> None:
         """Tell of a vCon that is stored, and is in these lists."""
-        hooks = self._configuration.plugins.hooks.on_vcon_created
+        hooks = self.configuration.plugins.hooks.on_vcon_created
         self._begin(hooks, lambda: (vcon_uuid, orjson.loads(document), list(lists)))
 
     def deleted(self, vcon_uuid: str) -> None:
         """Tell of a vCon that is deleted."""
-        self._begin(self._configuration.plugins.hooks.on_vcon_deleted, lambda: (vcon_uuid,))
+        self._begin(self.configuration.plugins.hooks.on_vcon_deleted, lambda: (vcon_uuid,))
 
     def _begin(self, hooks: Found, arguments: Callable[[], tuple[Any, ...]]) -> None:
         if not hooks:

@@ -48,6 +48,10 @@ class Loaded:
     effect: Effect | None = None
     """What a call changes outside; None if the plugin does not say."""
 
+    def is_once(self, chain: Chain) -> bool:
+        """Whether a step of this chain must not be repeated unseen."""
+        return self.effect == "once" and not chain.repeat_uncertain
+
     def fresh_options(self) -> Options:
         """A shallow copy of the options, for one call."""
         if not isinstance(self.options, BaseModel):

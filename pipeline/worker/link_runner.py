@@ -26,7 +26,7 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import Failures, counted
 from pipeline.runs import call_scope, marks, plan
 from pipeline.runs.calls import PluginCalls
-from pipeline.runs.effects.once import call_once, is_once, refuse_to_repeat
+from pipeline.runs.effects.once import call_once, refuse_to_repeat
 from pipeline.runs.lease import SLOW_STEP, Checkpoints, LeaseGuard
 from pipeline.runs.run_state import (
     FirstTry,
@@ -134,7 +134,7 @@ class LinkSteps:
             timeout=seconds_of(step.timeout, link),
             plugin={"link": link.name},
         )
-        if not is_once(live.chain, link):
+        if not link.is_once(live.chain):
             return await call()
         mark = marks.mark_of("link", link.name, live.progress.links_done)
         return await call_once(self._checkpoints, live, mark, call)
@@ -300,7 +300,7 @@ def _plain(live: RunState, step: LinkStep, link: LoadedLink) -> bool:
     Async ones that may use more than `lib` have a task, and so a context, of their own.
     """
     beside = bool(step.timeout is not None or step.retries or live.chain.tracers)
-    beside = beside or step.destination is not None or is_once(live.chain, link)
+    beside = beside or step.destination is not None or link.is_once(live.chain)
     beside = bool(beside or live.plugins.hooks.after_link)
     return not beside and (link.only_through_lib or not link.is_async)
 
@@ -326,7 +326,7 @@ def _only_storage(live: RunState, link: LoadedLink) -> LoadedStorage | None:
     spec = live.chain.storages[0]
     storage = live.plugins.storage(live.chain, spec.name)
     beside = storage.is_async or storage.timeout is not None or spec.destination is not None
-    beside = beside or is_once(live.chain, storage)
+    beside = beside or storage.is_once(live.chain)
     alike = storage.no_default_timeout == link.no_default_timeout
     return storage if alike and not beside else None
 

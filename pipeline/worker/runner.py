@@ -17,7 +17,7 @@ from pipeline.runs import plan
 from pipeline.runs.call_scope import time_limit
 from pipeline.runs.calls import Around, PluginCalls, plainly
 from pipeline.runs.cancellation import is_cancelled
-from pipeline.runs.effects.once import call_once, is_once, refuse_to_repeat
+from pipeline.runs.effects.once import call_once, refuse_to_repeat
 from pipeline.runs.lease import SLOW_STEP, Checkpoints, LeaseGuard, Lost
 from pipeline.runs.marks import mark_of
 from pipeline.runs.parking import Parked
@@ -193,7 +193,7 @@ class ChainRunner:
         around: Around = plainly
         if to is not None:
             around = partial(self._destinations.call, Call(to, place_of(live), f"storage {name}"))
-        if not is_once(live.chain, live.plugins.storage(live.chain, name)):
+        if not live.plugins.storage(live.chain, name).is_once(live.chain):
             return around
 
         async def once(call: Callable[[], Awaitable[None]]) -> None:
@@ -210,7 +210,7 @@ class ChainRunner:
 def _next_of(live: RunState, names: tuple[str, ...]) -> tuple[str, ...]:
     """The storages to be written now: those with marks follow the others, one at a time."""
     storages = [live.plugins.storage(live.chain, name) for name in names]
-    marked = [each.name for each in storages if is_once(live.chain, each)]
+    marked = [each.name for each in storages if each.is_once(live.chain)]
     if not marked:
         return names
     return tuple(name for name in names if name not in marked) or (marked[0],)

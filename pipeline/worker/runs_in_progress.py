@@ -148,7 +148,8 @@ class RunsInProgress:
             return await self._settler.fail(live, error)
 
     async def _run_and_settle(self, live: RunState, lapses: int) -> bool:
-        resume(live)
+        if live.claim.journal:
+            resume(live)
         await self._settler.custody.begin(live)
         self.cancellations.enter(live)
         self.reports.entered.set()

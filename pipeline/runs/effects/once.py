@@ -4,9 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from core.errors import ConflictError
 from core.observability.storable_text import members_of
-from pipeline.config.parser import Chain
 from pipeline.plugins.errors import describe
-from pipeline.plugins.loader import Loaded
 from pipeline.redis_client.errors import counted
 from pipeline.runs.lease import Checkpoints
 from pipeline.runs.marks import Mark, OutcomeUnknownError, UncertainStepError
@@ -14,11 +12,6 @@ from pipeline.runs.run_state import RunState
 
 MOST_MEMBERS = 1000
 """Errors of a group that are looked at."""
-
-
-def is_once(chain: Chain, plugin: Loaded) -> bool:
-    """Whether a step of this chain must not be repeated unseen."""
-    return plugin.effect == "once" and not chain.repeat_uncertain
 
 
 async def call_once[T](
