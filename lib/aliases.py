@@ -30,6 +30,7 @@ UNLESS_THERE = {
     **dict.fromkeys(HOOKS, "lib.default_hooks"),
 }
 """Aliases that hold where nothing else has a module of that name."""
+_CODE = ("*.py", "*.so", "*/*.py")
 _BESIDE = OURS | UNLESS_THERE
 
 
@@ -61,6 +62,9 @@ class _AliasFinder(MetaPathFinder):
         if name == PREFIX:
             # An installed package named `server` is kept; the aliases are added to it.
             return PathFinder.find_spec(name, path) or ModuleSpec(name, _Empty(), is_package=True)
+        if name in UNLESS_THERE:
+            found = PathFinder.find_spec(name, path)
+            return ModuleSpec(name, _Alias()) if found and _has_no_code(found) else None
         if _is_alias(name) and find_spec(_real_name(name)) is not None:
             return ModuleSpec(name, _Alias())
         return None
@@ -91,6 +95,14 @@ def _search_below_server(room: str) -> None:
     path = import_module(room).__path__
     folders = (Path(each or ".", PREFIX, room) for each in sys.path)
     path.extend(str(each) for each in folders if each.is_dir() and str(each) not in path)
+
+
+def _has_no_code(spec: ModuleSpec) -> bool:
+    """Whether it is only a folder of that name, such as one for config.yml: no package."""
+    if spec.loader is not None:
+        return False
+    folders = [Path(each) for each in spec.submodule_search_locations or ()]
+    return not any(next(each.glob(kind), None) for each in folders for kind in _CODE)
 
 
 def _is_alias(name: str) -> bool:

@@ -213,13 +213,13 @@ class PipelineOperations:
 
         Raises:
             UnknownNameError: it is no egress list.
-            InvalidError: a chain reads it.
+            InvalidError: a chain reads it, or would if it were not broken.
         """
         config = self._configuration.config
         known = lists_of(config).egress
         if name not in known and not is_free:
             raise UnknownNameError("egress list", name, known)
-        if chain := config.chain_reading(name):
+        if (chain := config.chain_taking(name)) and chain.enabled:
             msg = f"{name} is not for readers: chain {chain.name} reads it"
             raise InvalidError(msg)
 

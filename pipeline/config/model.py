@@ -265,12 +265,14 @@ class PipelineConfig:
         """The chain whose rules hold for what is put into this list, if any.
 
         The enabled chain that reads it, else a disabled one: its vCons wait until it is enabled.
+        A broken one comes before one with `enabled: 0`: it reads the list once it is mended.
         """
         return self._takers.get(ingress_list)
 
     @cached_property
     def _takers(self) -> dict[str, Chain]:
         chains = [each for each in self.chains.values() if not each.is_on]
+        chains.sort(key=lambda each: not each.enabled)
         disabled = {name: chain for chain in reversed(chains) for name in chain.ingress_lists}
         return disabled | self._readers
 

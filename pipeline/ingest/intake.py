@@ -175,15 +175,18 @@ class Intake:
             raise _REFUSALS[state](entry.vcon_uuid)
         if state == "full":
             raise self._full(told[0])
-        hooks = self._hooks and self._hooks.configuration.plugins.hooks
-        if self._hooks and hooks and hooks.on_vcon_created and state != "duplicate":
-            self._hooks.created(entry.vcon_uuid, entry.document, lists)
+        if state != "duplicate":
+            self._tell_hooks(entry, lists)
         return Ingested(
             uuid=entry.vcon_uuid,
             outcome=state,
             warnings=entry.warnings,
             document=entry.received_at(told[0]) if told else entry.document,
         )
+
+    def _tell_hooks(self, entry: Entry, lists: Sequence[str]) -> None:
+        if self._hooks and self._hooks.configuration.plugins.hooks.on_vcon_created:
+            self._hooks.created(entry.vcon_uuid, entry.document, lists)
 
     async def enqueue(
         self, vcon_uuids: Sequence[str], name: str, chain: Chain | None = None

@@ -5,7 +5,7 @@ operator replaces those files; here `hooks` in config.yml names modules. Without
 module of one of the three names on the path is used, as it is there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from types import ModuleType
@@ -61,6 +61,9 @@ class HookLoader:
     """Collects the functions of modules."""
 
     found: dict[str, list[LoadedHook]] = field(default_factory=dict)
+    are_named: bool = True
+    """False: found on the path, where a module of that name may be for something else."""
+    passed_over: list[str] = field(default_factory=list)
 
     def take(self, module: ModuleType, spec: HookSpec) -> None:
         """Add the functions of one module.
@@ -70,6 +73,9 @@ class HookLoader:
         """
         offered = {name: getattr(module, name, None) for name in FUNCTIONS}
         functions = {name: each for name, each in offered.items() if each is not None}
+        if not functions and not self.are_named:
+            self.passed_over.append(spec.module)
+            return
         if not functions:
             raise PluginFailedError(f"has none of the functions {', '.join(FUNCTIONS)}")
         problems = [
@@ -97,11 +103,15 @@ def hooks_wanted(config: PipelineConfig) -> list[HookSpec]:
     return [HookSpec(name, name) for name in _replaced()]
 
 
-def notes_on_hooks(config: PipelineConfig) -> list[str]:
-    """Which modules on the path are used as hooks, or why one is not."""
+def notes_on_hooks(config: PipelineConfig, passed_over: Container[str] = ()) -> list[str]:
+    """Which modules on the path are used as hooks, or why one is not.
+
+    `passed_over` are those without a function of hooks.
+    """
     if config.hooks is None:
         text = "the module {0!r} on the path is used as a hook; name it in `hooks`, or hooks: {{}}"
-        return [f"hooks: {text.format(name)}" for name in _replaced()]
+        names = [name for name in _replaced() if name not in passed_over]
+        return [f"hooks: {text.format(name)}" for name in names]
     named = {spec.module for spec in config.hooks.values()}
     return [
         f"hooks: the module {name!r} is on the path, and not used: this section does not name it"
@@ -112,4 +122,6 @@ def notes_on_hooks(config: PipelineConfig) -> list[str]:
 
 def _replaced() -> Iterable[str]:
     """The names of vcon-server's hooks that the path has a module for; nothing is imported."""
-    return [name for name in ON_THE_PATH if PathFinder.find_spec(name) is not None]
+    specs = ((name, PathFinder.find_spec(name)) for name in ON_THE_PATH)
+    # without a loader it is a folder of that name, which is no module
+    return [name for name, spec in specs if spec is not None and spec.loader is not None]

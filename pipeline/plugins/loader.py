@@ -147,6 +147,7 @@ def load(config: PipelineConfig, installer: Installer = NOTHING) -> Plugins:
     loader.install_missing(spec for _, spec in wanted)
     loaded: dict[str, dict[PluginSpec, Any]] = {section: {} for section in loader.sections}
     problems: defaultdict[str, list[str]] = defaultdict(list)
+    loader.hooks.are_named = config.hooks is not None
     broken = Broken(config)
     notes: list[str] = []
     for (section, spec), chains in wanted.items():
@@ -155,12 +156,12 @@ def load(config: PipelineConfig, installer: Installer = NOTHING) -> Plugins:
             notes += [f"{section}.{spec.name}.{each}" for each in loader.notes_on(spec)]
         except PluginFailedError as error:
             text = KNOWN.sentence(f"{section}.{spec.name}: {error}")
-            if not broken.takes(text, chains):
+            if section == "hooks" or not broken.takes(text, chains):  # they are for every chain
                 problems[text] += chains
     if problems:
         raise ConfigurationError([_with_chains(text, who) for text, who in problems.items()])
     kinds = loaded["links"], loaded["storages"], loaded["tracers"]
-    notes += notes_on_hooks(config)
+    notes += notes_on_hooks(config, loader.hooks.passed_over)
     return Plugins(*kinds, (*broken.notes, *notes), loader.hooks.hooks, broken.texts)
 
 

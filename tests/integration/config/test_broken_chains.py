@@ -103,3 +103,21 @@ async def told(opened: Opened) -> Status:
     assert isinstance(found, Status)
     found.causes = [each for each in found.causes if each.code == "broken"]
     return found
+
+
+@pytest.fixture
+def passing_on(config: Path) -> Path:
+    """The file with a chain that writes the broken one's list, and a disabled one that names it."""
+    more = "in], egress_lists: [calls]}\n  resting: {enabled: 0, ingress_lists: [calls"
+    config.write_text(CONFIGURATION.replace("ingress_lists: [in", f"ingress_lists: [{more}"))
+    return config
+
+
+async def test_its_list_is_not_for_readers(passing_on: Path, redis_url: str) -> None:
+    """On other replicas the chain may run; it also comes before the one that is disabled."""
+    async with at_work(passing_on, redis_url, dynamic_install=False) as opened:
+        taker = opened.front.configuration.config.chain_taking("calls")
+        assert taker is not None
+        assert taker.name == "ill"
+        with pytest.raises(InvalidError, match="calls is not for readers: chain ill reads it"):
+            await opened.front.service.operations.read_egress("calls", 1, 60)

@@ -39,7 +39,9 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
             "chains": {"main": {"links": ["audited"], "ingress_lists": ["in"], "max_attempts": 1}},
             "hooks": {"all": {"module": "old_hook"}},
         } | changes
-        config = parse({name: each for name, each in document.items() if each is not None}, {})
+        how: Any = {"on_broken": document.pop("on_broken", "refuse")}
+        written = {name: each for name, each in document.items() if each is not None}
+        config = parse(written, {}, **how)
         return Configuration(config, load(config))
 
     yield configuration
@@ -155,6 +157,21 @@ def test_a_replaced_module_on_the_path(make: Make, tmp_path: Path) -> None:
         "hooks: the module 'vcon_hook' is on the path, and not used: this section does not name it",
     )
     assert make(hooks={}).plugins.hooks.before_processing == ()
+
+
+def test_modules_of_the_names_that_are_for_something_else(make: Make, tmp_path: Path) -> None:
+    """A module without any of the functions, and a folder: neither is a hook, nor an error."""
+    (tmp_path / "hook.py").write_text("x = 1\n")
+    (tmp_path / "vcon_hook").mkdir()
+    plugins = make(hooks=None).plugins
+    assert plugins.hooks.before_processing == ()
+    assert plugins.notes == ()
+
+
+def test_a_broken_hook_is_not_passed_over(make: Make) -> None:
+    """CONFIG_ON_BROKEN does not count: a chain without its check of consent must not run."""
+    with pytest.raises(ConfigurationError, match=r"hooks\.mine: no module named"):
+        make(hooks={"mine": {"module": "no_such_hook"}}, on_broken="disable")
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,17 @@ def test_a_module_of_the_plugins_own_comes_first(
     assert importlib.import_module(name).OWN
 
 
+@pytest.mark.parametrize(("file", "is_own"), [("config.yml", False), ("own.py", True)])
+def test_a_folder_counts_as_a_module_if_it_has_code(
+    file: str, is_own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python takes any folder on the path for a package, also one for configuration files."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / file).touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert (importlib.import_module("config") is not config) == is_own
+
+
 def test_settings_are_vcon_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """By type, with its defaults; empty is unset; `auto` is a number."""
     for name in ("VCON_DLQ_EXPIRY", "OPENAI_API_KEY", "CONSERVER_VCON_CONCURRENCY", "REDIS_URL"):
