@@ -50,6 +50,9 @@ WITHOUT_EMPTYING = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT
 ROUNDS = 3
 """How often a file is written that another process renames or deletes at the same moment."""
 
+_MOMENT = re.compile(r"(_\d{8}T\d{6}Z)?", re.ASCII)
+_UNFINISHED = re.compile(r"\.(.*)\.[0-9a-f]{16}\.part", re.DOTALL)
+
 type Document = dict[str, Any]
 type Given = Mapping[str, Any] | PluginOptions | None
 
@@ -183,15 +186,26 @@ async def _files(
     client: asyncssh.SFTPClient, uuid: str, options: Options
 ) -> AsyncIterator[asyncssh.SFTPName]:
     """The vCon's files, also unfinished ones; none in a folder that does not exist."""
-    start, end = re.escape(_start(uuid, options)), re.escape(options.extension)
-    name = rf"{start}(_\d{{8}}T\d{{6}}Z)?\.{end}"
-    wanted = re.compile(rf"{name}|\.{name}\.[0-9a-f]{{16}}\.part", re.ASCII)
+    start, end = _start(uuid, options), f".{options.extension}"
     try:
         async for entry in client.scandir(options.server().folder):
-            if wanted.fullmatch(str(entry.filename)):
+            name = str(entry.filename)
+            unfinished = _UNFINISHED.fullmatch(name)
+            if _is_between(start, name, end) or (
+                unfinished and _is_between(start, unfinished[1], end)
+            ):
                 yield entry
     except asyncssh.SFTPNoSuchFile:
         return
+
+
+def _is_between(start: str, name: str, end: str) -> bool:
+    """Whether a name has nothing but a moment between the two.
+
+    No pattern has the uuid in it: `re` would keep hundreds of them.
+    """
+    middle = name.removeprefix(start).removesuffix(end)
+    return name == f"{start}{middle}{end}" and _MOMENT.fullmatch(middle) is not None
 
 
 def _is_unfinished(entry: asyncssh.SFTPName) -> bool:

@@ -148,6 +148,16 @@ async def test_files_of_others_are_left_alone(server: SftpServer) -> None:
     assert sorted(server.files()) == sorted([*others, os.fsdecode(b"\xff.json")])
 
 
+async def test_no_pattern_is_made_for_a_vcon(
+    server: SftpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python would keep hundreds of them, so that memory grew with each vCon."""
+    await sftp.save(UUID, server.options)
+    monkeypatch.setattr("storage.sftp.re", None)
+    assert await sftp.get(UUID, server.options) == VCON
+    assert await sftp.delete(UUID, server.options) is True
+
+
 async def test_delete_takes_all_files_of_the_vcon(server: SftpServer, store: VconStore) -> None:
     """Also older names and unfinished ones: none of its data stays."""
     await sftp.save(UUID, server.options)
