@@ -6,6 +6,7 @@ environment of its process has: the service's own secrets, such as the API token
 worker, unless config.yml names their variables.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -37,7 +38,7 @@ _NAMES: dict[str, tuple[Callable[[str], Any], Any]] = {
     "TICK_INTERVAL": (int, 5000),
     "HOSTNAME": (str, "http://localhost:8000"),
     "ENV": (str, "dev"),
-    "LOG_LEVEL": (str, "DEBUG"),
+    "LOG_LEVEL": (str, logging.getLevelName(logging.DEBUG)),
     "LOGGING_CONFIG_FILE": (str, None),
     "CONSERVER_API_TOKEN": (str, None),
     "CONSERVER_API_TOKEN_FILE": (str, None),
