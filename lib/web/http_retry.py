@@ -221,8 +221,12 @@ def _chain_of(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _refusal_of(error: BaseException) -> VendorError | None:
-    """The error by which an answer was refused; a vendor's library may have wrapped it."""
-    return next((each for each in _chain_of(error) if isinstance(each, VendorError)), None)
+    """The error by which an answer was refused; a vendor's library may have wrapped it.
+
+    One with a status is a vendor's refusal, which is repeated by its status.
+    """
+    found = (each for each in _chain_of(error) if isinstance(each, VendorError))
+    return next((each for each in found if status_of(each) is None), None)
 
 
 def _is_a(names: frozenset[str], error: BaseException) -> bool:
