@@ -38,6 +38,7 @@ from redis.asyncio import Redis
 
 from app.bootstrap import Service
 from app.signals import StopSignals
+from core.database import database
 from core.environment import environment
 from core.settings import Settings
 from devstack.plugboard import DevelopmentPlugboard, PlugboardSettings
@@ -180,7 +181,11 @@ async def vcons_walk(settings: Settings, redis: Any) -> Files:
 async def requests_walks(settings: Settings, board: DevelopmentPlugboard, service: Any) -> Any:
     """An IngestVcon, an ExternalIngress with a key, and a POST, in the service process."""
     signals = StopSignals()
-    running = asyncio.create_task(Service(settings).run(signals))
+    # first, since migrating takes as long as the first walks, and beside them counts as theirs
+    database.initialize(settings)
+    await asyncio.to_thread(database.migrate)
+    unmoved = settings.model_copy(update={"migrate_on_start": False})
+    running = asyncio.create_task(Service(unmoved).run(signals))
 
     async def ask(action: str, **fields: Any) -> None:
         answer = await board.request(service, action, {"vcon": vcon(), **fields})
