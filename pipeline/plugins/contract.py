@@ -7,6 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from threading import Lock
 from types import ModuleType
 from typing import Any, Literal, get_args
@@ -25,6 +26,8 @@ CONNECTIONS = "lib.connections"
 type Effect = Literal["pure", "idempotent", "once"]
 """What a call changes outside: nothing; the same as a second call; something at each call."""
 EFFECTS: tuple[Effect, ...] = get_args(Effect.__value__)
+DECLARATIONS = ("effect", "only_through_lib", "no_default_timeout", "pure")
+"""Attributes by which a plugin says what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Plugin:
       `save`; None without one.
     - `pure`: its `pure`, with which a trial may call it; see `is_pure`.
     - `effect`: what a call of it changes outside; None if it does not say.
+    - `notes`: remarks on names in the module that are nearly declarations.
     """
 
     functions: Mapping[str, Any]
@@ -75,6 +79,7 @@ class Plugin:
     pure: object = False
     together: Function | None = None
     effect: Effect | None = None
+    notes: tuple[str, ...] = ()
 
 
 def plugin_in(module: ModuleType, contract: Contract) -> Plugin:
@@ -108,9 +113,28 @@ def _plugin(module: ModuleType, contract: Contract) -> Plugin:
     effect = _effect(holder, module)
     pure = getattr(holder, "pure", effect == "pure")
     together = None if asynchronous else _together(holder, contract)
-    return Plugin(
-        functions, defaults, asynchronous, through_lib, waits, connections, pure, together, effect
-    )
+    told = functions, defaults, asynchronous, through_lib, waits, connections, pure, together
+    return Plugin(*told, effect, tuple(misspelt(holder, module)))
+
+
+def misspelt(holder: object, module: ModuleType) -> list[str]:
+    """Remarks on names that are nearly a declaration, have a value of one, and declare nothing."""
+    classes = [vars(each) for each in type(holder).__mro__[:-1]]
+    places = (vars(module), getattr(holder, "__dict__", {}), *classes)
+    values = {str(name): value for place in places for name, value in list(place.items())}
+    missing = [name for name in DECLARATIONS if name not in values]
+    notes = []
+    for name, value in values.items():
+        near = get_close_matches(name.lower(), missing, n=1, cutoff=0.8)
+        if near and _declares(near[0], value):
+            notes.append(f"module: {name} = {value!r} declares nothing; did you mean {near[0]!r}?")
+    return notes
+
+
+def _declares(declaration: str, value: object) -> bool:
+    if declaration == "effect":
+        return type(value) is str and value.lower() in EFFECTS
+    return value is True
 
 
 def _effect(holder: object, module: ModuleType) -> Effect | None:

@@ -111,7 +111,7 @@ class Plugins:
     storages: Mapping[PluginSpec, LoadedStorage] = field(default_factory=dict)
     tracers: Mapping[PluginSpec, LoadedTracer] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    """Remarks on their options for the operator, not errors."""
+    """Remarks on them and their options for the operator, not errors."""
     hooks: Hooks = NO_HOOKS
     broken: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The problems of chains that are to be disabled for them, by chain."""
@@ -271,12 +271,13 @@ class _Loader:
         return LoadedTracer(**_common(spec, plugin), **plugin.functions)
 
     def notes_on(self, spec: PluginSpec) -> list[str]:
-        """Remarks on the options of a loaded plugin; returned once."""
+        """Remarks on a loaded plugin and its options; returned once."""
         return self._notes.pop(spec, [])
 
     def _plugin(self, spec: PluginSpec, contract: Contract) -> Plugin:
         plugin = plugin_in(self._modules.get(spec), contract)
-        self._notes[spec] = unknown_options(plugin.default_options, spec, strict=self._strict)
+        unknown = unknown_options(plugin.default_options, spec, strict=self._strict)
+        self._notes[spec] = [*plugin.notes, *unknown]
         return plugin
 
 

@@ -252,3 +252,11 @@ def test_a_module_that_has_appeared_is_found(rooms: Write, tmp_path: Path) -> No
     # As on a file system with coarse times, where the folder does not look changed.
     os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert load(configuration).links
+
+
+def test_a_declaration_that_is_misspelt_is_noted(rooms: Write) -> None:
+    """Where the service and `check` tell the notes of a configuration."""
+    rooms(rooms_links__tag=LINK + "effects = 'once'\n")
+    assert load(config()).notes == (
+        "links.tag.module: effects = 'once' declares nothing; did you mean 'effect'?",
+    )

@@ -338,3 +338,28 @@ def test_an_effect_contradicts_pure() -> None:
 def test_another_thing_of_that_name_is_no_effect(other: object) -> None:
     """A function or module that is called `effect` says nothing about the plugin."""
     assert plugin_in(module_with(run=run, effect=other), LINK).effect is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [
+        ("effects", "once", "effect"),
+        ("Effect", "Once", "effect"),
+        ("only_trough_lib", True, "only_through_lib"),
+        ("NO_DEFAULT_TIMEOUT", True, "no_default_timeout"),
+    ],
+)
+def test_a_name_that_is_nearly_a_declaration(name: str, value: object, meant: str) -> None:
+    """A note tells it, of a module and of a class; the plugin is as without it."""
+    note = f"module: {name} = {value!r} declares nothing; did you mean {meant!r}?"
+    of_class = type("Mine", (), {"run": lambda _self, *_: "", name: value})
+    for module in (module_with(run=run, **{name: value}), module_with(Mine=of_class)):
+        plugin = plugin_in(module, LINK)
+        assert (plugin.notes, plugin.effect) == ((note,), None)
+
+
+def test_other_names_are_not_taken_for_declarations() -> None:
+    """Those with another value, such as the module `lib.effects`, and one beside the right name."""
+    others: dict[str, Any] = {"effects": sys, "side_effect": "once", "pure_": "yes"}
+    assert plugin_in(module_with(run=run, **others), LINK).notes == ()
+    assert plugin_in(module_with(run=run, EFFECT="once", effect="once"), LINK).notes == ()
