@@ -23,8 +23,8 @@ UNKNOWN_OUTCOME = "OutcomeUnknownError: "
 """How the error of such a dead letter begins."""
 LOST = "its worker has died or lost it meanwhile"
 MARK_LOST = (
-    f"{UNKNOWN_OUTCOME}a step that must not be repeated may have happened: it had begun, and an "
-    "earlier version has dropped its mark. Replay it with uncertain=repeat to repeat the step"
+    f"{UNKNOWN_OUTCOME}a step that must not be repeated may have happened: replay with "
+    "uncertain=repeat to repeat it. It had begun, and an earlier version has dropped its mark"
 )
 
 
@@ -99,9 +99,9 @@ def uncertain(mark: Mark, why: str | None) -> str:
     if why and why.startswith(UNKNOWN_OUTCOME):
         return why
     text = (
-        f"{UNKNOWN_OUTCOME}{mark.step} may have happened: it began at {mark.at}, then: "
-        f"{storable_text(why or LOST, LONGEST // 2)}; it is not repeated by itself. Replay it with "
-        f"uncertain=repeat to repeat the step, with uncertain=skip to go on after it"
+        f"{UNKNOWN_OUTCOME}{mark.step} may have happened: it is not repeated by itself; replay "
+        "with uncertain=repeat to repeat it, uncertain=skip to go on after it. It began at "
+        f"{mark.at}, then: {storable_text(why or LOST, LONGEST // 2)}"
     )
     return storable_text(text, LONGEST)
 

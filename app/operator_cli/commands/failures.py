@@ -142,11 +142,18 @@ def _outcome(replay: Replay) -> str:
     canary = f"canary {replay.canary_ended - replay.canary_failed} of {replay.canary_ended}"
     left = f", {replay.left} left" if replay.left else ""
     text = f"replay {replay.id}: {state}; {replay.replayed} replayed, {canary} succeeded{left}"
-    return f"{text}\n{replay.error}" if replay.error else text
+    return f"{text}\n{_as_typed(replay.error)}" if replay.error else text
+
+
+def _as_typed(error: str) -> str:
+    """An error with the options of this command in the place of the fields of the API."""
+    return error.replace("(uncertain: ", "(--uncertain ")
 
 
 def _replayed_well(replay: Replay) -> bool:
-    return replay.state in ("counted", "done")
+    """Whether it came to its end, and replayed something unless there was nothing to replay."""
+    did_nothing = replay.left > 0 and not replay.replayed
+    return replay.state == "counted" or (replay.state == "done" and not did_nothing)
 
 
 def _add_replays(parser: argparse.ArgumentParser) -> None:
@@ -181,7 +188,7 @@ def _render_replays(found: Replays) -> Sequence[Shown]:
         )
         for each in found.replays
     ]
-    errors = [f"{each.id}: {each.error}" for each in found.replays if each.error]
+    errors = [f"{each.id}: {_as_typed(each.error)}" for each in found.replays if each.error]
     return [Table("replays", columns, rows), *errors]
 
 

@@ -79,7 +79,7 @@ def _dead_letter(place: Place) -> tuple[State, str, str | None]:
     if not (place.cause and _FINGERPRINT.fullmatch(place.cause)):
         return "failed", text, "failures"
     unsure = (place.error or "").startswith(UNKNOWN_OUTCOME)
-    how = " --uncertain HOW" if unsure else ""  # the operator decides
+    how = " --uncertain repeat|skip" if unsure else ""  # the operator decides
     return "failed", text, f"replay --cause {place.cause}{how}"
 
 

@@ -15,9 +15,11 @@ from lib import effects
 from pipeline.admin.operations import UncertainLeftError
 from pipeline.live_config import Configuration
 from pipeline.operator.causes.replays import ReplayDesk
+from pipeline.operator.views.explanation import explained
 from pipeline.redis_client import keys
 from schemas.ingress_key import Author
 from schemas.operator.failures import Replay, ReplayOrder
+from schemas.operator.timeline import Place
 from schemas.run import MARKED, Run
 from tests.integration.support.dead_letters_scene import replay
 from tests.integration.support.operations_scene import Operations, operations, refused, told
@@ -117,6 +119,16 @@ async def test_without_a_word_it_stays(ops: Operations, steps: Steps) -> None:
     await ops.work()
     assert steps.called == ["slack", "shelf", "feed"]
     assert ops.list("DLQ:in") == [vcon_uuid]
+
+
+async def test_what_is_shown_says_what_can_be_done(ops: Operations, steps: Steps) -> None:
+    """The message of the cause, which is cut, and the command that `why` suggests."""
+    vcon_uuid = await steps.parked(ops, "slack")
+    reason = orjson.loads(ops.client.hget(keys.reasons("DLQ:in"), vcon_uuid))
+    assert "uncertain=repeat to repeat it, uncertain=skip to go on after it" in reason["message"]
+    known = {"cause": reason["fingerprint"], "error": reason["error"]}
+    _, _, command = explained([Place(kind="dead letter", name="DLQ:in", **known)], [], known=True)
+    assert command == f"replay --cause {reason['fingerprint']} --uncertain repeat|skip"
 
 
 async def test_from_the_start_says_it_all(ops: Operations, steps: Steps) -> None:

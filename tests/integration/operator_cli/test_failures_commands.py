@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shlex
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from app.operator_cli.commands.failures import COMMANDS
 from core.operator_interfaces import Call
+from pipeline.redis_client import keys
 from tests.integration.support.dead_letters_scene import Plugins, failed
 from tests.integration.support.operations_scene import Operations, operations
 from tests.integration.support.operator_scene import AUTHOR
@@ -80,6 +82,22 @@ async def test_a_cause_that_is_still_there_is_exit_1(
     assert (ran.code, "2 of 2 failed again" in ran.out) == (1, True)
     assert (await operator.cli("failures --json")).json["total"] == 5
     assert plugins.called().count("second") == 2
+
+
+async def test_steps_that_may_have_happened_are_exit_1(
+    operator: OperatorScene, ops: Operations
+) -> None:
+    """If nothing else was there to replay; the sentence names the option of the command."""
+    vcon_uuid = await ops.ingest()
+    reason = {"error": "unknown", "list_name": "in", "chain": "main", "uncertain": True}
+    ops.client.rpush("DLQ:in", vcon_uuid)
+    ops.client.hset(keys.reasons("DLQ:in"), vcon_uuid, json.dumps(reason))
+    ran = await operator.cli(f"replay --cause unknown {SURE}")
+    assert (ran.code, "done; 0 replayed" in ran.out) == (1, True)
+    told = " ".join(ran.out.split())
+    assert "(--uncertain repeat), or the run goes on after it (--uncertain skip)" in told
+    again = await operator.cli(f"replay --cause unknown --canary 0 --uncertain repeat {SURE}")
+    assert (again.code, "done; 1 replayed" in again.out) == (0, True)
 
 
 async def test_another_terminal_stops_it(
