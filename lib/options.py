@@ -47,6 +47,15 @@ class PluginOptions(BaseModel):
         """
         return options if isinstance(options, cls) else cls.model_validate(options or {})
 
+    @classmethod
+    def handed_on(cls, options: Mapping[str, Any]) -> Mapping[str, type[BaseModel]]:
+        """The models of options that go to another plugin, by the option that contains them.
+
+        With these given options; the names in such an option are checked as those of a plugin.
+        """
+        del options
+        return {}
+
 
 def vendor_variable(name: str) -> str:
     """An environment variable that a vendor's own programs read, such as `HF_TOKEN`; else empty.

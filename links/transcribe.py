@@ -14,7 +14,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from lib.options import PluginOptions
 from lib.plain_calls import plain_too
@@ -52,6 +52,15 @@ class Options(PluginOptions):
             texts = (f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in wrong)
             raise ValueError(f"vendor_options: {'; '.join(texts)}") from None
         return self
+
+    @classmethod
+    def handed_on(cls, options: Mapping[str, Any]) -> Mapping[str, type[BaseModel]]:
+        """Both options with the vendor's are checked by the vendor's own model."""
+        vendor = options.get("vendor") or cls.model_fields["vendor"].default
+        if not isinstance(vendor, str) or vendor not in LINKS:
+            return {}
+        model = import_module(f"links.{LINKS[vendor]}").Options
+        return dict.fromkeys(("vendor_options", "transcribe_options"), model)
 
     @cached_property
     def given(self) -> Any:

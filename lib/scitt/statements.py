@@ -11,10 +11,10 @@ import base64
 import binascii
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from lib.metrics import increment_counter
 from lib.scitt import service
@@ -80,6 +80,11 @@ class StatementOptions(ServiceOptions):
         if text := pem.get_secret_value():
             signing_key(text.encode())
         return pem
+
+    @model_validator(mode="after")
+    def _has_a_key(self) -> Self:
+        self.key()
+        return self
 
     def repeats(self, operation: str) -> bool:
         """Whether a vCon that has changed is registered again."""

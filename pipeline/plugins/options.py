@@ -12,6 +12,7 @@ value.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -196,9 +197,26 @@ def unknown_options(
     if isinstance(defaults, Mapping) or defaults.model_config.get("extra", "ignore") != "ignore":
         return []
     findings = Findings(strict=strict)
-    known = sorted(FOR_THE_HOST | _names(defaults))
-    for name in sorted(set(spec.options) - set(known)):
-        findings.unknown(("options", name), known, "option")
+    _report_unknown(findings, ("options",), spec.options, FOR_THE_HOST | _names(defaults))
+    with suppress(ModuleNotFoundError):  # `laid_over` reports the library that is missing
+        for name, model in _handed_on(defaults, spec.options):
+            _report_unknown(findings, ("options", name), spec.options[name], _names(model))
     if findings.problems:
         raise PluginFailedError("; ".join(findings.problems))
     return findings.notes
+
+
+def _report_unknown(
+    findings: Findings, where: Where, options: Mapping[str, Any], names: Iterable[str]
+) -> None:
+    known = sorted(names)
+    for name in sorted(set(map(str, options)) - set(known)):
+        findings.unknown((*where, name), known, "option")
+
+
+def _handed_on(model: type[BaseModel], options: Mapping[str, Any]) -> Iterator[tuple[str, Model]]:
+    """The given options that go to another plugin, and its model."""
+    handed_on = getattr(model, "handed_on", None)  # a method of `lib.options.PluginOptions`
+    for name, other in handed_on(options).items() if callable(handed_on) else ():
+        if isinstance(options.get(name), Mapping):
+            yield name, other

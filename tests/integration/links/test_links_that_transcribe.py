@@ -158,6 +158,14 @@ async def test_a_kind_that_the_vendor_does_not_take_is_encoded(
         ),
         ({"vendor": "openai"}, "vendor_options: Value error, credentials are missing"),
         ({"vendor": "deepgram", "vendor_options": {"minimum_duration": "x"}}, "minimum_duration"),
+        (
+            {"vendor": "deepgram", "vendor_options": {"DEEPGRAM_KEY": "k", "minimum_duraton": 3}},
+            "vendor_options.minimum_duraton: not a known option; did you mean 'minimum_duration'?",
+        ),
+        (
+            {"vendor": "deepgram", "transcribe_options": {"DEEPGRAM_KEY": "k", "modle": "m"}},
+            "transcribe_options.modle: not a known option; did you mean 'model'?",
+        ),
     ],
 )
 def test_a_wrong_vendor_or_option_is_told_at_the_start(options: dict[str, Any], words: str) -> None:

@@ -15,12 +15,14 @@ from packaging.requirements import Requirement
 
 from devstack.pages.plugin_pages import ROOMS
 from pipeline.plugins.missing import EXTRAS
+from tests.integration.links.integrity import scitt_scene
 from tests.unit.support.source_files import ROOT
 
 type Plugins = dict[str, dict[str, Any]]
 
 PROXY = {"LITELLM_PROXY_URL": "http://proxy.example", "LITELLM_MASTER_KEY": "k"}
 KEY = {"OPENAI_API_KEY": "k"}
+SIGNING = {"signing_key_pem": scitt_scene.KEY}
 QUESTION = {"tag_name": "n", "tag_value": "v", "evaluation_question": "q"}
 PLUGINS: dict[str, Plugins] = {
     "audio": {
@@ -50,7 +52,7 @@ PLUGINS: dict[str, Plugins] = {
         "storage.chatgpt_files": KEY,
     },
     "s3": {"storage.s3": {"aws_bucket": "b"}, "links.diet": {"s3_bucket": "b"}},
-    "scitt": {"links.scitt": {}, "storage.scitt": {}},
+    "scitt": {"links.scitt": SIGNING, "storage.scitt": SIGNING},
     "sftp": {"storage.sftp": {"username": "u", "password": "p"}},
     "whisper": {"links.whisper_builtin": {}, "links.transcribe": {}},
 }

@@ -209,6 +209,7 @@ async def test_the_key_may_be_in_a_file(service: Transparency, tmp_path: Path) -
         ({"scrapi_url": "https://host/?key=1"}, "credentials belong into api_token"),
         ({"scrapi_url": "ftp://host"}, "not an http:// or https:// URL"),
         ({"signing_key_pem": "bm8="}, "not an unencrypted private key on the curve P-256"),
+        ({"signing_key_pem": None}, "/etc/scitt/signing-key.pem cannot be read: No such file"),
         ({"vcon_operation": ""}, "at least 1 character"),
         ({"poll_timeout": 0}, "greater than 0"),
     ],
