@@ -35,6 +35,7 @@ from pipeline.admin.redis_checks import shortcomings
 from pipeline.admin.unread_lists import unread_at_a_glance
 from pipeline.config import yaml_file
 from pipeline.config.lists import lists_of
+from pipeline.config.model import DISABLE
 from pipeline.config.parser import PipelineConfig
 from pipeline.config.reports import broken_notes
 from pipeline.live_config import keep_secrets, prepared
@@ -43,7 +44,7 @@ from pipeline.redis_client.errors import NO_JSON, server_of, with_remedy
 from pipeline.redis_client.list_states import state_of
 from pipeline.runs.factories import config_path, installer, lenience, redis_connection
 
-type Outcome = Literal["ok", "failed", "skipped"]
+type Outcome = Literal["ok", "warn", "failed", "skipped"]
 type Clean = Callable[[str], str]
 type Check = Callable[[], Awaitable[list[str]]]
 
@@ -65,8 +66,8 @@ class Finding(NamedTuple):
 
 
 def all_well(findings: Sequence[Finding]) -> bool:
-    """Whether every check is ok, neither failed nor skipped."""
-    return all(finding.outcome == "ok" for finding in findings)
+    """Whether no check failed or was skipped; the service starts then."""
+    return all(finding.outcome in ("ok", "warn") for finding in findings)
 
 
 def as_table(findings: Sequence[Finding], clean: Clean) -> str:
@@ -102,6 +103,10 @@ def _one_line(text: str) -> str:
 
 def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
     return [*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]
+
+
+class _Warning(list[str]):
+    """The lines of a check with which the service starts, but without some of its chains."""
 
 
 class _SkippedError(Exception):
@@ -157,7 +162,8 @@ async def _finding(name: str, check: Check) -> Finding:
     outcome: Outcome
     try:
         async with asyncio.timeout(None if name == PLUGINS else SECONDS):
-            outcome, detail = "ok", await check()
+            detail = await check()
+            outcome = "warn" if isinstance(detail, _Warning) else "ok"
     except _SkippedError as error:
         outcome, detail = "skipped", [str(error)]
     except Exception as error:  # noqa: BLE001 -- a plugin or a driver may raise anything
@@ -224,8 +230,12 @@ class _File:
             raise ConfigurationError([self._placed(each) for each in error.problems]) from None
         keep_secrets(self.config)
         enabled = [chain.name for chain in self.config.enabled_chains]
-        summary = f"{self._path}: enabled chains: {', '.join(enabled) or 'none'}"
-        return [summary, *broken_notes(self.config), *_notes(self.config.notes)]
+        some_may_be_disabled = DISABLE in {each.on_broken for each in self.config.enabled_chains}
+        when = ", before their plugins are loaded" if some_may_be_disabled else ""
+        summary = f"{self._path}: enabled chains{when}: {', '.join(enabled) or 'none'}"
+        broken = broken_notes(self.config)
+        lines = [summary, *broken, *_notes(self.config.notes)]
+        return _Warning(lines) if broken else lines
 
     def _placed(self, problem: str) -> str:
         path = str(self._path)
@@ -242,7 +252,11 @@ class _File:
             f"imported: links {len(plugins.links)}, storages {len(plugins.storages)}, "
             f"tracers {len(plugins.tracers)}"
         )
-        return [summary, *broken, *_notes(plugins.notes)]
+        if not broken:
+            return [summary, *_notes(plugins.notes)]
+        running = ", ".join(each.name for each in loaded.config.enabled_chains) or "none"
+        summary += f"; chains that run: {running}"
+        return _Warning([summary, *broken, *_notes(plugins.notes)])
 
 
 async def _redis(settings: Settings, file: _File) -> list[str]:

@@ -15,7 +15,7 @@ from redis import Redis
 
 from app.cli import carry_out
 from app.command_line import read
-from app.preflight import check_up
+from app.preflight import all_well, check_up
 from devstack.servers.postgres import Postgres
 from tests.integration.support.pipeline_fixtures import new_uuid
 from tests.integration.support.plugboard_scene import Scene, plugboard
@@ -71,7 +71,8 @@ async def rewrite(path: Path, text: str) -> None:
 
 async def failures() -> dict[str, list[str]]:
     """The lines of each check that is not well."""
-    return {each.check: list(each.detail) for each in await check_up() if each.outcome != "ok"}
+    well = ("ok", "warn")
+    return {each.check: list(each.detail) for each in await check_up() if each.outcome not in well}
 
 
 async def test_when_all_is_well(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
@@ -284,8 +285,15 @@ async def test_a_chain_that_is_disabled_as_it_is_broken(
     links = "links:\n  gone: {module: links.no_such_link}\n"
     await rewrite(configured, CONFIGURATION.replace("links:\n", links, 1) + more)
     monkeypatch.setenv("CONFIG_ON_BROKEN", "disable")
-    found = {each.check: list(each.detail) for each in await check_up()}
-    assert found["configuration"][0].endswith("enabled chains: main, ill")
+    findings = await check_up()
+    outcomes = {each.check: each.outcome for each in findings}
+    assert (outcomes["configuration"], outcomes["plugins"]) == ("warn", "warn")
+    assert all_well(findings)
+    found = {each.check: list(each.detail) for each in findings}
+    assert found["configuration"][0].endswith(
+        "enabled chains, before their plugins are loaded: main, ill"
+    )
+    assert found["plugins"][0].endswith("; chains that run: main")
     assert found["configuration"][1].startswith(
         "chains.absent is disabled, as it is broken: chains.absent.links[0]: no link named"
     )
