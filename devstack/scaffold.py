@@ -3,6 +3,7 @@
 import argparse
 import keyword
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -128,7 +129,8 @@ def main(arguments: Sequence[str]) -> int:
 def _next(kind: str, name: Name, folder: Path) -> str:
     words = name.words
     if kind == "external":
-        return f"next: cd {folder / words['dashed']} && pip install -e '.[dev]' && pytest"
+        made = shlex.quote(str(folder / words["dashed"]))
+        return f"next: cd {made} && pip install -e '.[dev]' && pytest"
     test = next(path for path in FILES[kind] if path.startswith("tests/"))
     return f'next: make test ARGS="{Template(test).substitute(words)}"'
 

@@ -89,6 +89,13 @@ def test_a_package_of_its_own(
     del sys.modules["shiny_link"]
 
 
+def test_the_next_step_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also with a space in the folder's name."""
+    folder = tmp_path / "a folder"
+    assert main(["external", "shiny-link", "--into", str(folder)]) == 0
+    assert f"next: cd '{folder}/shiny-link' && pip" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["", "2nd", "a.b", "../x", "class", "ä"])
 def test_what_is_no_name_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """In one line, with an example."""
