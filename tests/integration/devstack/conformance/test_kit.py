@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,16 @@ def test_nothing_gets_out_of_the_machine(folder: Path, redis_url: str) -> None:
     )
     found = verdicts(Case("calls", "link"), redis_url, "run twice")
     assert "lets no connection out, to 192.0.2.1" in found["run twice"].verdict.seen
+
+
+def test_the_link_of_the_readme(folder: Path, redis_url: str) -> None:
+    """It keeps the rules that one process is enough for."""
+    readme = (Path(__file__).parents[4] / "README.md").read_text()
+    [code] = re.findall(r"```python\n(from lib.vcon_redis.*?)```", readme, re.DOTALL)
+    (folder / "of_the_readme.py").write_text(code)
+    quick = [each.name for each in RULES if each.quick]
+    found = verdicts(Case("of_the_readme", "link"), redis_url, *quick)
+    assert {n: each.verdict for n, each in found.items() if each.verdict.outcome == "fail"} == {}
 
 
 def test_there_are_twenty_rules() -> None:
