@@ -83,6 +83,7 @@ def prepared(
     *,
     from_start: bool,
     uncertain: Uncertain | None = None,
+    asked: str = "",
 ) -> Replay | None:
     """A new run for an entry of the dead-letter list `name`.
 
@@ -90,7 +91,7 @@ def prepared(
     failed run has expired. A start uses the vCon that came in, if Redis still has it.
 
     `uncertain`: what is done with a step that may have happened. None if it cannot go on after that
-    step, since what was done before it is not known.
+    step, since what was done before it is not known. `asked`: by whom and why.
     """
     skips = uncertain == "skip" and letter.uncertain and not from_start
     if skips and not can_skip(letter, failed):
@@ -98,7 +99,7 @@ def prepared(
     vcon_uuid = (failed and from_start and failed["vcon_in"]) or letter.vcon_uuid
     run = _fresh(destination, vcon_uuid)
     if failed and not from_start:
-        run |= going_on(failed, letter, uncertain)
+        run |= going_on(failed, letter, uncertain, asked)
     elif not from_start:
         run |= {"steps": [step.model_dump(mode="json") for step in destination.done]}
     return Replay(
@@ -161,6 +162,8 @@ class Selection:
     fingerprint: str | None = None
     awaited: int = 0
     uncertain: Uncertain | None = None
+    asked: str = ""
+    """By whom the replay is asked for, and why."""
     unsure: set[str] = field(default_factory=set)
     """The vCons that stay because nothing says what is done with a step that may have happened."""
 
@@ -330,6 +333,7 @@ class DeadLetters:
         for chosen in chunks(picks[:limit], REPLAYED):
             runs = await self._failed_runs([letter for letter, _ in chosen])
             how: Any = {"from_start": selection.from_start, "uncertain": selection.uncertain}
+            how["asked"] = selection.asked
             replays = [
                 replay
                 for (letter, destination), run in zip(chosen, runs, strict=True)

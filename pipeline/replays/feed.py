@@ -48,6 +48,8 @@ class Feed:
     ) -> None:
         """`attempts_of`: the attempts that a chain makes; `uncertain`: see `Selection`."""
         self._uncertain = uncertain
+        self.asked = ""
+        """By whom the replay is asked for, and why."""
         self.unsure: set[str] = set()
         """vCons that stay because nothing says what is done with a step that may have happened."""
         self._letters = letters
@@ -99,6 +101,7 @@ class Feed:
             fingerprint=self._source.fingerprint,
             awaited=AWAITED_SECONDS if canary else 0,
             uncertain=self._uncertain,
+            asked=self.asked,
             unsure=self.unsure,
         )
 

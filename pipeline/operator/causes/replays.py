@@ -70,6 +70,8 @@ class ReplayDesk:
         replay = _begun(order, call, [each for cause in causes for each in cause.sources])
         if order.dry_run:
             return replay
+        for cause in causes:
+            cause.feed.asked = f"{call.author.actor}: {call.reason}" if call.reason else replay.by
         task = await self._begin(replay, causes, call)
         if order.wait:
             await _finished(task)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from core.observability.failure_cause import cause_of
+from pipeline.runs.effects.replaying import SKIPPED
 from pipeline.runs.marks import UNKNOWN_OUTCOME
 from pipeline.runs.parking import WAITING_TEXT
 from schemas.operator.timeline import Event, Place, State
@@ -134,7 +135,7 @@ def events_of(run: Run) -> Iterable[Event]:
             at=at,
             what=step.kind,
             name=step.name,
-            outcome=step.outcome,
+            outcome="skipped" if _is_skipped(step) else step.outcome,
             seconds=step.seconds,
             error=step.error,
             **about,
@@ -150,6 +151,10 @@ def events_of(run: Run) -> Iterable[Event]:
             error=run.error,
             **about,
         )
+
+
+def _is_skipped(step: Step) -> bool:
+    return step.outcome == "ok" and (step.error or "").startswith(SKIPPED)
 
 
 def starts_of(steps: Sequence[Step], began: datetime) -> Iterable[tuple[Step, datetime]]:

@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from core.observability.storable_text import LONGEST, storable_text
 from schemas.dead_letter import DeadLetter, Uncertain
 from schemas.run import MARKED, attempts_made
+
+SKIPPED = "skipped by "
+"""How the text of a step that a replay has gone past begins."""
 
 
 def as_told(reason: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,18 +29,20 @@ def can_skip(letter: DeadLetter, failed: Mapping[str, Any] | None) -> bool:
 
 
 def going_on(
-    failed: Mapping[str, Any], letter: DeadLetter, uncertain: Uncertain | None
+    failed: Mapping[str, Any], letter: DeadLetter, uncertain: Uncertain | None, asked: str = ""
 ) -> dict[str, Any]:
     """What the run of a replay has of the failed one, with whose keys it goes on.
 
     Steps that may have happened, and are not those of this dead letter, keep their marks.
+    A step that is skipped counts as done, also for earlier versions; `asked`: by whom and why.
     """
     found = {"vcon_out": failed["vcon_out"], "steps": _done(failed)}
     found["continues"] = failed.get("continues") or failed.get("run_id", "")
     mark = _mark_of(letter, failed) if uncertain and letter.uncertain else None
     if mark is not None and uncertain == "skip":
         step = {"name": mark["name"], "kind": mark["kind"], "outcome": "ok", "seconds": 0}
-        found["steps"].append({**step, "error": None, "effect": "once"})
+        text = storable_text(SKIPPED + (asked or "a replay"), LONGEST)
+        found["steps"].append({**step, "error": text, "effect": "once"})
     if others := [each for each in failed.get("begun") or () if each != mark]:
         found["begun"] = others
     return found

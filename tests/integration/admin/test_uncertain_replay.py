@@ -15,7 +15,7 @@ from lib import effects
 from pipeline.admin.operations import UncertainLeftError
 from pipeline.live_config import Configuration
 from pipeline.operator.causes.replays import ReplayDesk
-from pipeline.operator.views.explanation import explained
+from pipeline.operator.views.explanation import events_of, explained
 from pipeline.redis_client import keys
 from schemas.ingress_key import Author
 from schemas.operator.failures import Replay, ReplayOrder
@@ -208,6 +208,23 @@ async def test_a_dead_letter_of_a_version_without_marks(ops: Operations, steps: 
     assert await replay(ops, uncertain="repeat") == 1
     await ops.work()
     assert (steps.called, ops.list("out")) == (["slack", "shelf", "feed"], [vcon_uuid])
+
+
+async def test_a_skipped_step_is_told_as_skipped(ops: Operations, steps: Steps) -> None:
+    """In the events of the vCon, with who did it and why if that is known."""
+    await steps.parked(ops, "slack")
+    await by_cause(ops, uncertain="skip")
+    await steps.parked(ops, "slack")
+    await replay(ops, uncertain="skip")
+    await ops.work()
+    texts = ops.client.mget(ops.client.keys("pc:run:*"))
+    runs = [Run.model_validate_json(each) for each in texts]
+    events = [each for run in runs for each in events_of(run) if each.outcome == "skipped"]
+    assert {each.name for each in events} == {"slack"}
+    assert {each.error for each in events} == {
+        "skipped by test: it is known",
+        "skipped by a replay",
+    }
 
 
 async def by_cause(ops: Operations, **order: Any) -> Replay:
