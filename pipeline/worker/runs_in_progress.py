@@ -148,8 +148,7 @@ class RunsInProgress:
             return await self._settler.fail(live, error)
 
     async def _run_and_settle(self, live: RunState, lapses: int) -> bool:
-        if live.claim.journal:
-            resume(live)
+        resume(live)
         await self._settler.custody.begin(live)
         self.cancellations.enter(live)
         self.reports.entered.set()
