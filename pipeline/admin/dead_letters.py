@@ -151,7 +151,7 @@ class Selection:
 
     An entry whose `destination` is None stays. `vcon_uuids`, `cause` and `fingerprint` restrict the
     selection. `awaited`: seconds for which the ends of the new runs are published. `uncertain`:
-    what is done with steps that may have happened.
+    what is done with steps that may have happened. `asked`: by whom the replay is, and why.
     """
 
     destination: Callable[[DeadLetter], Destination | None]
@@ -163,7 +163,6 @@ class Selection:
     awaited: int = 0
     uncertain: Uncertain | None = None
     asked: str = ""
-    """By whom the replay is asked for, and why."""
     unsure: set[str] = field(default_factory=set)
     """The vCons that stay because nothing says what is done with a step that may have happened."""
 
@@ -332,8 +331,7 @@ class DeadLetters:
         queued: list[str] = []
         for chosen in chunks(picks[:limit], REPLAYED):
             runs = await self._failed_runs([letter for letter, _ in chosen])
-            how: Any = {"from_start": selection.from_start, "uncertain": selection.uncertain}
-            how["asked"] = selection.asked
+            how: Any = {n: getattr(selection, n) for n in ("from_start", "uncertain", "asked")}
             replays = [
                 replay
                 for (letter, destination), run in zip(chosen, runs, strict=True)

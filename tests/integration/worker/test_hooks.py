@@ -96,6 +96,24 @@ async def test_a_link_that_fails(scene: Scene, make: Make) -> None:
     assert scene.elements("DLQ:in") == [uuid]
 
 
+LOSES = """
+effect = "once"
+def run(vcon_uuid, link_name, opts): raise TimeoutError("no answer")
+"""
+
+
+async def test_a_link_whose_outcome_is_unknown(scene: Scene, make: Make, tmp_path: Path) -> None:
+    """It is told as a link that failed; the run becomes a dead letter."""
+    (tmp_path / "slow_hook.py").write_text(LOSES)
+    await scene.start(make(links={"audited": {"module": "slow_hook"}}))
+    uuid = await fed(scene)
+    assert (await scene.finished()).run["error"].startswith("OutcomeUnknownError: link audited may")
+    await quiet(scene)
+    [link] = [each for each in told(scene) if each[0] == "link"]
+    assert (link[1], link[5]) == (uuid, "error")
+    assert "no answer" in link[6]
+
+
 async def test_a_vcon_that_is_skipped_is_recorded(scene: Scene, make: Make) -> None:
     """As a halted run that says which hook it was; no link runs, and it is no dead letter."""
     await scene.start(make())

@@ -77,7 +77,6 @@ SMALL_FILES = {
     "pipeline/media/factory.py": "chooses the stores by the settings, which the others do not know",
     "pipeline/media/redis_store.py": "one store of media; the others are beside it",
     "pipeline/redis_client/script_texts.py": "the only file that finds and fills Lua texts",
-    "pipeline/runs/effects/replaying.py": "what a replay makes of marks, apart from lists and rows",
     "pipeline/worker/unclaimed.py": "one duty beside the worker's loop",
     "links/webhook/signature.py": "the algorithm that receivers of webhooks implement",
     "storage/file/threads.py": "one mechanism with its own theory, apart from what is written",
