@@ -3,7 +3,8 @@
     python -m devstack.conformance links.tag
     python -m devstack.conformance my_package.my_storage --kind storage --options options.yml
 
-The exit code is 0 if it keeps all rules, 1 if it breaks one, 2 if it cannot be checked.
+The exit code is 0 if it keeps all rules, 1 if it breaks one, 2 if it cannot be checked, and 3 if it
+breaks none, but the time ended before all were tried.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from devstack.conformance.cases import KINDS, Case, CaseError, kind_of, read_cas
 from devstack.conformance.kit import Checked, Kit, Rule, check
 from devstack.conformance.proxy import ToxicProxy
 from devstack.conformance.rules import chosen
-from devstack.conformance.subject import Subject, SubjectError, context
+from devstack.conformance.subject import Subject, SubjectError, context, place_in
 from devstack.errors import StackError
 from devstack.servers.folders import temporary_folder
 from devstack.servers.valkey import Valkey
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         print(report.badge(checked))
     else:
         report.print_table(case, checked)
-    return 0 if report.is_conformant(checked) else 1
+    return report.exit_code(checked)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,13 +80,20 @@ def _redis(url: str) -> Iterator[str]:
 def _case(given: argparse.Namespace, redis_url: str) -> Case:
     kind = kind_of(given.module, given.kind)
     case = read_case(given.module, kind or "link", given.options)
-    if kind is None:
-        with Subject(context(), case, redis_url) as subject:
-            try:
-                kind = subject.ask("kind")
-            except SubjectError as error:
-                raise CaseError(f"{given.module} cannot be imported: {error}") from error
+    with Subject(context(), case, redis_url) as subject:
+        try:
+            if problem := subject.ask("unreadable"):
+                raise CaseError(problem)
+            kind = kind or subject.ask("kind")
+        except SubjectError as error:
+            raise CaseError(_unimportable(given.module, error)) from error
     return case if kind is None else read_case(given.module, kind, given.options)
+
+
+def _unimportable(module: str, error: SubjectError) -> str:
+    *_, line = str(error).strip().splitlines()
+    place = place_in(module, error.frames)
+    return f"{module} cannot be imported: {line}" + (f", at {place}" if place else "")
 
 
 def checks(case: Case, redis_url: str, rules: Sequence[Rule]) -> Iterator[Checked]:

@@ -1,9 +1,11 @@
 """What a plugin is checked with: its module, kind, options and what they need around them."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -15,6 +17,10 @@ SECTIONS: Mapping[Kind, str] = {"link": "links", "storage": "storages", "tracer"
 ROOMS: Mapping[str, Kind] = {"links": "link", "storage": "storage", "tracers": "tracer"}
 BESIDE = ("environment", "connections", "flows", "vcon", "direct", "exceptions")
 """What a file may have beside `options`."""
+
+SECRET = re.compile(r"key|token|password|passwd|secret|credential", re.IGNORECASE)
+LEAST_LETTERS = 6
+"""A shorter value may stand anywhere by chance."""
 
 
 class CaseError(Exception):
@@ -80,3 +86,19 @@ def _content(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict | None):
         raise CaseError(f"{file} has no mapping of options, but {type(content).__name__}")
     return content or {}
+
+
+def secret_values(
+    options: Mapping[str, Any], known: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, str]]:
+    """The names and values of secret options: those `known`, and those that are called so."""
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from secret_values(value, known)
+        elif not isinstance(value, str):
+            continue
+        elif "://" in value:
+            if password := urlsplit(value).password:
+                yield name, password
+        elif len(value) >= LEAST_LETTERS and (name in known or SECRET.search(name)):
+            yield name, value

@@ -2,7 +2,9 @@
 
 import copy
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,6 +25,12 @@ EVERY_SCRIPT = (
 )
 HALF = "half a pair: \ud83d and \udc00"
 """No UTF-8 has it. Redis keeps it only as an escape in JSON text that is a text itself."""
+
+
+MOST_PLACES = 3
+"""Differences of two vCons that are told."""
+MOST_LETTERS = 60
+"""Characters that are told of each of two different values."""
 
 
 @cache
@@ -108,15 +116,51 @@ def outline(document: Document | None) -> list[tuple[str, str, str]]:
     ]
 
 
-def difference(one: Document | None, other: Document | None) -> str:
-    """The members in which two states differ."""
-    first, second = _compared(one) or {}, _compared(other) or {}
-    names = sorted(n for n in first.keys() | second.keys() if first.get(n) != second.get(n))
-    return ", ".join(f"{n}: {_size(first.get(n))} then {_size(second.get(n))}" for n in names)
+def difference(one: Document | None, other: Document | None, secrets: Iterable[str] = ()) -> str:
+    """The first members in which two states differ, with what both have there.
+
+    `secrets`: values that are masked.
+    """
+    found = islice(_differences(_compared(one) or {}, _compared(other) or {}, ""), MOST_PLACES)
+    known = [each for each in secrets if each]
+    return ", ".join(f"{at}: {_pair(mine, theirs, known)}" for at, mine, theirs in found)
 
 
-def _size(value: Any) -> str:
-    return f"{len(value)} entries" if isinstance(value, list) else repr(value)[:40]
+def _differences(one: Any, two: Any, at: str) -> Iterator[tuple[str, Any, Any]]:
+    """Path and both values of each place."""
+    if isinstance(one, dict) and isinstance(two, dict):
+        for name in sorted(one.keys() | two.keys()):
+            place = f"{at}.{name}" if at else name
+            yield from _differences(one.get(name), two.get(name), place)
+    elif isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
+        for number, pair in enumerate(zip(one, two, strict=True)):
+            yield from _differences(*pair, f"{at}[{number}]")
+    elif one != two:
+        yield at, one, two
+
+
+def _pair(one: Any, two: Any, secrets: Sequence[str]) -> str:
+    if isinstance(one, list) and isinstance(two, list):
+        return f"{len(one)} entries then {len(two)} entries"
+    first, second = _masked(one, secrets), _masked(two, secrets)
+    pairs = enumerate(zip(first, second, strict=False))
+    same = next((number for number, (a, b) in pairs if a != b), min(len(first), len(second)))
+    start = 0 if same < MOST_LETTERS // 2 else same - MOST_LETTERS // 4
+    return f"{_part(first, start)} then {_part(second, start)}"
+
+
+def _masked(value: Any, secrets: Sequence[str]) -> str:
+    """A value as text, without the secrets, also those that are written as in JSON."""
+    text = repr(value)
+    for each in secrets:
+        for spelling in (each, repr(each)[1:-1], json.dumps(each)[1:-1]):
+            text = text.replace(spelling, "***")
+    return text
+
+
+def _part(text: str, start: int) -> str:
+    end = start + MOST_LETTERS
+    return f"{'...' if start else ''}{text[start:end]}{'...' if text[end:] else ''}"
 
 
 def _compared(document: Document | None) -> Document | None:

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
+from importlib.abc import InspectLoader
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -296,3 +298,21 @@ def refusal(host: Host, options: Mapping[str, Any]) -> str | None:
     except ConfigurationError as error:
         return str(error)
     return None
+
+
+def unreadable(module: str) -> str:
+    """Why a module cannot be read, in one line; "" if it can, or fails by what it does."""
+    try:
+        spec = find_spec(module)
+        if spec is not None and isinstance(spec.loader, InspectLoader):
+            spec.loader.get_code(module)
+    except SyntaxError as error:
+        return f"{module} is no Python: {error.msg}, at {error.filename}:{error.lineno}"
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            return ""
+        spec = None
+    except Exception:  # noqa: BLE001 -- the package of a module may raise anything
+        return ""
+    remedy = "is its folder the present one or in PYTHONPATH?"
+    return "" if spec else f"no module named {module!r}; {remedy}"

@@ -12,12 +12,13 @@ from typing import Any
 
 from core.errors import ConfigurationError
 from devstack.conformance import documents
-from devstack.conformance.cases import Case
+from devstack.conformance.cases import Case, secret_values
+from devstack.conformance.documents import Document
 from devstack.conformance.host import Facts, Ran
 from devstack.conformance.proxy import Mode, ToxicProxy
 from devstack.conformance.redirect import Upstream, places, redirected
 from devstack.conformance.subject import Subject, SubjectError
-from devstack.conformance.verdict import Verdict, failed, not_applicable
+from devstack.conformance.verdict import Verdict, failed, not_applicable, not_tried
 
 RUNS = 1000
 RUNS_SECONDS = 10.0
@@ -178,7 +179,17 @@ class Kit:
             return "" if documents.same(ran.saved, expected.saved) else "`get` returns another vCon"
         if self._varies and documents.outline(ran.vcon) == documents.outline(expected.vcon):
             return ""
-        return documents.difference(expected.vcon, ran.vcon) or "the vCon is gone"
+        return self.difference(expected.vcon, ran.vcon) or "the vCon is gone"
+
+    @cached_property
+    def _secrets(self) -> tuple[str, ...]:
+        known = frozenset(self.facts.secrets)
+        found = [*secret_values(self.case.options, known), *secret_values(self.case.environment)]
+        return tuple(value for _, value in found)
+
+    def difference(self, one: Document | None, other: Document | None) -> str:
+        """The members in which two states of a vCon differ, without the values of secrets."""
+        return documents.difference(one, other, self._secrets)
 
     @cached_property
     def growth(self) -> dict[str, Any]:
@@ -240,7 +251,9 @@ def check(kit: Kit, rules: Sequence[Rule]) -> Iterator[Checked]:
 
 
 def _verdict(kit: Kit, rule: Rule, broken: str, spent: float) -> Verdict:
-    if reason := broken or _untried(kit, rule, spent):
+    if reason := broken or _too_late(spent):
+        return not_tried(reason)
+    if reason := kit.given.exceptions.get(rule.name, ""):
         return not_applicable(reason)
     try:
         return rule.check(kit)
@@ -252,8 +265,8 @@ def _verdict(kit: Kit, rule: Rule, broken: str, spent: float) -> Verdict:
         return failed(str(error), kit.where())
 
 
-def _untried(kit: Kit, rule: Rule, spent: float) -> str:
-    """Why a rule is not tried; "" if it is."""
+def _too_late(spent: float) -> str:
+    """Why a rule is not tried; "" if there is time."""
     if spent > MOST_SECONDS:
         return f"the check has taken {MOST_SECONDS:g} s already; try --only"
-    return kit.given.exceptions.get(rule.name, "")
+    return ""

@@ -14,7 +14,9 @@ from devstack.conformance.kit import Checked
 
 WIDTH = 140
 """Columns of the table in files and pipes."""
-STYLES = {"pass": "green", "fail": "bold red", "not applicable": "dim"}
+NOT_ALL_TRIED = 3
+"""The exit code of a check that ran out of time before its last rule."""
+STYLES = {"pass": "green", "fail": "bold red", "not applicable": "dim", "not tried": "yellow"}
 
 
 def counts(checked: Iterable[Checked]) -> Counter[str]:
@@ -23,8 +25,17 @@ def counts(checked: Iterable[Checked]) -> Counter[str]:
 
 
 def is_conformant(checked: Iterable[Checked]) -> bool:
-    """Whether no rule failed."""
-    return not counts(checked)["fail"]
+    """Whether each rule that concerns the plugin was tried, and none failed."""
+    found = counts(checked)
+    return not found["fail"] and not found["not tried"]
+
+
+def exit_code(checked: Iterable[Checked]) -> int:
+    """1 if a rule failed, else `NOT_ALL_TRIED` if one was not tried."""
+    found = counts(checked)
+    if found["fail"]:
+        return 1
+    return NOT_ALL_TRIED if found["not tried"] else 0
 
 
 def table(case: Case, checked: Sequence[Checked]) -> Table:
@@ -63,6 +74,7 @@ def as_json(case: Case, checked: Sequence[Checked]) -> dict[str, Any]:
         "module": case.module,
         "kind": case.kind,
         "conformant": is_conformant(checked),
+        "counts": {name: counts(checked)[name] for name in STYLES},
         "rules": [
             {"rule": each.rule.name, "asks": each.rule.asks, **each.verdict.as_json()}
             | {"seconds": round(each.seconds, 3)}
@@ -75,11 +87,13 @@ def badge(checked: Sequence[Checked]) -> str:
     """JSON as badge services read it from a URL (schema version 1)."""
     found = counts(checked)
     tried = found["pass"] + found["fail"]
+    untried = f", {found['not tried']} not tried" if found["not tried"] else ""
+    good = "yellow" if untried else "brightgreen"
     return json.dumps(
         {
             "schemaVersion": 1,
             "label": "patchcord plugin",
-            "message": f"{found['pass']} of {tried} rules",
-            "color": "brightgreen" if is_conformant(checked) else "red",
+            "message": f"{found['pass']} of {tried} rules{untried}",
+            "color": "red" if found["fail"] else good,
         }
     )

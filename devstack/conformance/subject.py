@@ -162,6 +162,13 @@ class Subject:
         )
 
 
+def place_in(module: str, frames: Sequence[tuple[str, int]]) -> str:
+    """The deepest of these lines that is in the module's own file or folder; "" if none is."""
+    name = module.rpartition(".")[2]
+    own = [each for each in frames if name in Path(each[0]).parts or Path(each[0]).stem == name]
+    return f"{own[-1][0]}:{own[-1][1]}" if own else ""
+
+
 def frames_in(text: str, *, newest_first: bool = False) -> list[tuple[str, int]]:
     """File and line of each frame in a traceback, outermost first."""
     found = [(file, int(line)) for file, line in STACK.findall(text)]

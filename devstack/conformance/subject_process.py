@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from core.errors import ConfigurationError
 from devstack.conformance import growing
 from devstack.conformance.cases import Case
-from devstack.conformance.host import Host, kind_in, refusal
+from devstack.conformance.host import Host, kind_in, refusal, unreadable
 from devstack.conformance.watching import Warned, Watch, open_sockets, threads
 from lib import aliases, limits
 from lib.vcon_library import prepare
@@ -95,6 +95,10 @@ class _Subject:
             return "refused", str(error)
         except BaseException as error:  # noqa: BLE001 -- importing a plugin may raise anything
             return "error", "".join(traceback.format_exception(error))[-2000:]
+
+    async def do_unreadable(self) -> str:
+        """Why its module is not there or no Python, in one line; "" otherwise."""
+        return unreadable(self._case.module)
 
     async def do_kind(self) -> str | None:
         """The kind of the module."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-type Outcome = Literal["pass", "fail", "not applicable"]
+type Outcome = Literal["pass", "fail", "not applicable", "not tried"]
 
 MOST_TEXT = 400
 """Characters of what was seen."""
@@ -35,6 +35,11 @@ def failed(seen: str, where: str = "") -> Verdict:
 def not_applicable(reason: str) -> Verdict:
     """The rule says nothing about this plugin."""
     return Verdict("not applicable", _short(reason))
+
+
+def not_tried(reason: str) -> Verdict:
+    """It is not known whether the plugin keeps the rule."""
+    return Verdict("not tried", _short(reason))
 
 
 def _short(text: str) -> str:

@@ -31,7 +31,7 @@ def twice(kit: Kit) -> Verdict:
     if second.error:
         return failed(f"the second run: {second.error}", kit.at(second))
     if not documents.same(first.vcon, second.vcon):
-        what = documents.difference(first.vcon, second.vcon)
+        what = kit.difference(first.vcon, second.vcon)
         return failed(f"the second run changed the vCon: {what}", kit.where())
     if first.saved != second.saved:
         return failed("`get` returns another vCon after the second `save`", kit.where())

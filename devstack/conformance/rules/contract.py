@@ -5,7 +5,7 @@ from typing import Any
 
 from core.errors import ConfigurationError
 from devstack.conformance.kit import Kit
-from devstack.conformance.subject import SubjectError
+from devstack.conformance.subject import SubjectError, place_in
 from devstack.conformance.verdict import Verdict, failed, not_applicable, passed
 
 WRONG: Mapping[str, Any] = {
@@ -32,8 +32,7 @@ def holds(kit: Kit) -> Verdict:
         except ConfigurationError:
             return failed(str(error), kit.given.module)
     except SubjectError as error:
-        frames = [each for each in error.frames if kit.given.module.split(".")[-1] in each[0]]
-        where = f"{frames[-1][0]}:{frames[-1][1]}" if frames else kit.given.module
+        where = place_in(kit.given.module, error.frames) or kit.given.module
         return failed(str(error).strip().splitlines()[-1], where)
     manner = "async" if kit.facts.is_async else "sync"
     return passed(f"{kit.facts.kind}: {', '.join(kit.facts.functions)}; {manner}")

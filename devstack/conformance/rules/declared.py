@@ -1,10 +1,8 @@
 """What a plugin declares or must keep to itself: its effect, its secrets."""
 
-import re
-from collections.abc import Iterator, Mapping
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Mapping
 
+from devstack.conformance.cases import secret_values
 from devstack.conformance.host import Ran
 from devstack.conformance.kit import Kit
 from devstack.conformance.peers_view import Outside, look
@@ -12,16 +10,13 @@ from devstack.conformance.proxy import Mode
 from devstack.conformance.rules.peers import impatient
 from devstack.conformance.verdict import Verdict, failed, not_applicable, passed
 
-SECRET = re.compile(r"key|token|password|passwd|secret|credential", re.IGNORECASE)
-LEAST_LETTERS = 6
-"""A shorter value may stand anywhere by chance."""
 TROUBLE: tuple[Mode, ...] = ("pass", "errors", "reset")
 
 
 def secrets(kit: Kit) -> Verdict:
     """The values of secret options are in no vCon, log line, output or error."""
-    values = dict(_secrets(kit.case.options, frozenset(kit.facts.secrets)))
-    values |= dict(_secrets(kit.case.environment, frozenset()))
+    values = dict(secret_values(kit.case.options, frozenset(kit.facts.secrets)))
+    values |= dict(secret_values(kit.case.environment))
     if not values:
         return not_applicable("its options have no secret")
     for name in values:
@@ -51,19 +46,6 @@ def _found(values: Mapping[str, str], texts: Mapping[str, str]) -> str:
     """The first option whose value is in a text."""
     places = [(n, place) for n, v in values.items() for place, text in texts.items() if v in text]
     return f"the value of {places[0][0]} is in {places[0][1]}" if places else ""
-
-
-def _secrets(options: Mapping[str, Any], known: frozenset[str]) -> Iterator[tuple[str, str]]:
-    for name, value in options.items():
-        if isinstance(value, Mapping):
-            yield from _secrets(value, known)
-        elif not isinstance(value, str):
-            continue
-        elif "://" in value:
-            if password := urlsplit(value).password:
-                yield name, password
-        elif len(value) >= LEAST_LETTERS and (name in known or SECRET.search(name)):
-            yield name, value
 
 
 def effect(kit: Kit) -> Verdict:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from devstack.conformance import kit as kits
 from devstack.conformance import subject
 from devstack.conformance.__main__ import main
 from devstack.conformance.cases import Case
@@ -72,6 +73,14 @@ def test_the_table_names_the_line_to_change(
     ("arguments", "text"),
     [
         (("links.tag", "--only", "run thrice"), "no rule run thrice; there are: contract"),
+        (
+            ("nowhere",),
+            ": no module named 'nowhere'; is its folder the present one or in PYTHONPATH?",
+        ),
+        (("links.nowhere",), ": no module named 'links.nowhere'; is its folder the present"),
+        (("wrong_syntax",), "wrong_syntax.py:2"),
+        (("wrong_syntax", "--kind", "link"), "wrong_syntax is no Python: "),
+        (("raises",), ": raises cannot be imported: ValueError: no, at "),
         (("links.tag", "--options", "missing.yml"), "missing.yml cannot be read"),
         (("links.tag", "--options", "list.yml"), "list.yml has no mapping of options, but list"),
     ],
@@ -85,8 +94,11 @@ def test_what_cannot_be_tried(
 ) -> None:
     """The exit code is 2, and the error one line."""
     (folder / "list.yml").write_text("- a\n")
+    (folder / "wrong_syntax.py").write_text("\ndef run(:\n")
+    (folder / "raises.py").write_text("raise ValueError('no')\n")
     assert tried(redis_url, *arguments) == 2
-    assert text in capsys.readouterr().err
+    [line] = capsys.readouterr().err.splitlines()
+    assert text in line
 
 
 @pytest.mark.parametrize(
@@ -123,6 +135,41 @@ def test_a_plugin_that_hangs_does_not_hang_the_kit(
     assert found["vCon gone"].verdict.seen == "no answer within 1 s"
     assert found["vCon gone"].verdict.where.startswith("hangs.py:")
     assert found["run twice"].verdict.outcome == "fail"
+
+
+def test_an_import_that_hangs(
+    folder: Path,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The line is named at which it does."""
+    ask: Any = subject.Subject.ask
+    monkeypatch.setattr(
+        subject.Subject,
+        "ask",
+        lambda self, command: ask(self, command, 1.0 if command == "kind" else 30.0),
+    )
+    (folder / "stuck.py").write_text("import threading\n\nthreading.Event().wait()\n")
+    assert tried(redis_url, "stuck") == 2
+    assert "no answer within 1 s, at " in (told := capsys.readouterr().err)
+    assert told.endswith("stuck.py:3\n")
+
+
+def test_rules_that_ran_out_of_time_are_not_tried(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No full pass, in the table, the badge and the exit code."""
+    monkeypatch.setattr(kits, "MOST_SECONDS", 0.0)
+    given = ("links.tag", "--only", "run twice")
+    assert tried(redis_url, *given) == 3
+    assert "0 not applicable, 2 not tried" in capsys.readouterr().out
+    assert tried(redis_url, *given, "--badge") == 3
+    badge = json.loads(capsys.readouterr().out)
+    assert (badge["message"], badge["color"]) == ("0 of 0 rules, 2 not tried", "yellow")
+    assert tried(redis_url, *given, "--json") == 3
+    told = json.loads(capsys.readouterr().out)
+    assert (told["conformant"], told["counts"]["not tried"]) == (False, 2)
 
 
 def test_nothing_gets_out_of_the_machine(folder: Path, redis_url: str) -> None:

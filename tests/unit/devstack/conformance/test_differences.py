@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from devstack.conformance import documents
 from devstack.conformance.host import Ran
 from devstack.conformance.kit import Kit
 
@@ -21,7 +22,7 @@ def ended(*receipts: str) -> Ran:
 def kit(*, varies: bool) -> Kit:
     """A kit after a call without trouble; `varies`: another call left other contents."""
     found = Kit.__new__(Kit)
-    vars(found).update(reference=ended("one"), _varies=varies)
+    vars(found).update(reference=ended("one"), _varies=varies, _secrets=("hidden-word",))
     return found
 
 
@@ -36,3 +37,15 @@ def test_contents_are_compared_unless_they_differ_without_trouble(varies: bool) 
 def test_entries_are_always_compared(ran: Ran) -> None:
     """A doubled or missing receipt is a difference."""
     assert kit(varies=True).differs(ran)
+
+
+def test_a_difference_names_the_member_and_both_values() -> None:
+    """Bounded, around the first difference, and without secrets."""
+    told = kit(varies=False).differs(ended("two hidden-word"))
+    assert told == "analysis[0].body: 'one' then 'two ***'"
+    one = {"attachments": [{"body": "x" * 5000 + "a"}], "subject": "same"}
+    two = {"attachments": [{"body": "x" * 5000 + "b"}], "subject": "same"}
+    found = documents.difference(one, two)
+    assert found.startswith("attachments[0].body: ...xxx")
+    assert "xa' then ...xxx" in found
+    assert len(found) < 200
