@@ -29,6 +29,7 @@ from pipeline.worker.run_settler import RunSettler, run_fields
 from pipeline.worker.runner import ChainRunner
 from pipeline.worker.slots.bytes_in_flight import BytesInFlight
 from pipeline.worker.step_reports import StepReports
+from schemas.run import MARKED
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +149,8 @@ class RunsInProgress:
             return await self._settler.fail(live, error)
 
     async def _run_and_settle(self, live: RunState, lapses: int) -> bool:
-        resume(live)
+        if live.claim.journal or live.claim.attempt > MARKED:
+            resume(live)
         await self._settler.custody.begin(live)
         self.cancellations.enter(live)
         self.reports.entered.set()
