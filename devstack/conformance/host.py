@@ -69,6 +69,7 @@ class Ran:
     """One call: what it returned or raised, and the vCon afterwards as it is in Redis.
 
     `frames`: file and line of the error's frames. `late`: it ran longer than it was given.
+    `log_places`: file, line and text of each line of the log.
     """
 
     returned: str = ""
@@ -81,6 +82,7 @@ class Ran:
     vcon: Document | None = None
     saved: Document | None = None
     log: str = ""
+    log_places: list[tuple[str, int, str]] = field(default_factory=list)
 
     def as_plain(self) -> dict[str, Any]:
         """Its fields."""
@@ -94,6 +96,7 @@ class KeptLog(logging.Handler):
         super().__init__(logging.DEBUG)
         self.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
         self.lines: list[str] = []
+        self.places: list[tuple[str, int, str]] = []
         self._plain = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -101,11 +104,13 @@ class KeptLog(logging.Handler):
         extra = {name: each for name, each in vars(record).items() if name not in self._plain}
         with contextlib.suppress(Exception):  # a line that cannot be formatted
             self.lines.append(f"{self.format(record)} {extra or ''}")
+            self.places.append((record.pathname, record.lineno, self.lines[-1]))
 
     def take(self) -> str:
         """The lines since the last call."""
         text = "\n".join(self.lines)
         self.lines.clear()
+        self.places = []
         return text
 
 
@@ -209,6 +214,7 @@ class Host:
         if isinstance(plugin, LoadedStorage) and plugin.get is not None and not ran.error:
             with contextlib.suppress(Exception):
                 ran.saved = await self._asked(plugin, plugin.get, seconds, uuid)
+        ran.log_places = self.log.places
         ran.log = self.log.take()
         return ran
 

@@ -206,7 +206,7 @@ class Kit:
             for _ in range(3):
                 subject.run(self.document())
             seen = subject.ask("seen")
-            return {**subject.ask("close"), "written": seen["written"]}
+            return {**subject.ask("close"), **seen}
 
     def where(self, frames: Iterable[tuple[str, int]] = ()) -> str:
         """The deepest of these lines that is the plugin's, or that of its main function."""

@@ -152,6 +152,8 @@ class _Subject:
             "written": self._watch.written,
             "processes": self._watch.processes,
             "events": self._watch._events,
+            "places": self._watch.places,
+            "started": self._watch.started,
         }
 
     async def do_many(self, document: dict[str, Any], runs: int, seconds: float) -> dict[str, Any]:

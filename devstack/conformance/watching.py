@@ -6,6 +6,7 @@ out of this machine: a plugin is tried with stand-ins or through the kit's proxy
 
 import contextlib
 import gc
+import inspect
 import os
 import signal
 import sys
@@ -22,13 +23,18 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.link", "os.symlink", "os.truncate")
 PROCESSES = ("subprocess.Popen", "os.posix_spawn", "os.fork", "os.exec", "os.system")
 UNWATCHED = ("/dev/", "/proc/", "/sys/")
+MOST_FRAMES = 200
+"""Lines that are kept of a stack, and of all threads that were started."""
+MOST_PLACES = 100
+"""Files whose lines are kept."""
 
 
 class Watch:
     """Records audit events from `arm` on; an audit hook cannot be removed again.
 
     `peers`: (host, port) of connections, without those to `own_port`, which is Redis. `written`:
-    files and folders that were opened to be written, made, renamed or removed. `kill_at`: kills the
+    files and folders that were opened to be written, made, renamed or removed; `places`: the lines
+    that did so first, by path. `started`: the lines that started threads. `kill_at`: kills the
     process at this event of either kind, counted from 1; 0: never.
     """
 
@@ -36,6 +42,8 @@ class Watch:
         self.peers: list[tuple[str, int]] = []
         self.written: list[str] = []
         self.processes: list[str] = []
+        self.places: dict[str, list[tuple[str, int]]] = {}
+        self.started: list[tuple[str, int]] = []
         self.kill_at = 0
         self._own_port = own_port
         self._armed = False
@@ -45,6 +53,7 @@ class Watch:
     def arm(self, *, kill_at: int = 0) -> None:
         """Forget what was seen, and record from now on."""
         self.peers, self.written, self.processes = [], [], []
+        self.places, self.started = {}, []
         self.kill_at, self._events, self._armed = kill_at, 0, True
 
     def disarm(self) -> None:
@@ -62,6 +71,8 @@ class Watch:
             self._opens(*details[:3])
         elif event in CHANGES:
             self._changes(event, str(details[0]))
+        elif event == "_thread.start_new_thread":
+            self.started = [*self.started, *_frames()][-MOST_FRAMES:]
         elif event in PROCESSES:
             self.processes.append(str(details[0]) if details else event)
 
@@ -85,12 +96,24 @@ class Watch:
             return  # it was there, or is where an unnamed file (O_TMPFILE) is opened
         if not path.startswith(UNWATCHED) and "__pycache__" not in path:
             self.written.append(str(Path(path).absolute()))
+            if len(self.places) < MOST_PLACES:
+                self.places.setdefault(self.written[-1], _frames())
             self._count()
 
     def _count(self) -> None:
         self._events += 1
         if self._events == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _frames() -> list[tuple[str, int]]:
+    """The lines that this thread has come through, outermost first."""
+    found: list[tuple[str, int]] = []
+    frame = inspect.currentframe()
+    while frame is not None and len(found) < MOST_FRAMES:
+        found.append((frame.f_code.co_filename, frame.f_lineno))
+        frame = frame.f_back
+    return found[::-1]
 
 
 def _refuse_outside(host: object) -> None:

@@ -27,9 +27,17 @@ def secrets(kit: Kit) -> Verdict:
         with kit.peer(mode):
             ran = kit.main.run(kit.document(), options=impatient(kit))
         if place := _found(values, _texts(ran, kit.main.output())):
-            return failed(place, kit.where(ran.frames))
+            return failed(place, kit.where(_lines(place, ran, values)))
     kit.end()  # what follows begins without broken connections
     return passed(f"{', '.join(sorted(values))}: in no vCon, log line, output or error")
+
+
+def _lines(place: str, ran: Ran, values: Mapping[str, str]) -> list[tuple[str, int]]:
+    """The lines that showed a secret: those that logged it, or those of the error."""
+    if not place.endswith("the log"):
+        return ran.frames
+    logged = reversed(ran.log_places)
+    return [(f, n) for f, n, text in logged if any(each in text for each in values.values())]
 
 
 def _texts(ran: Ran, output: str) -> dict[str, str]:

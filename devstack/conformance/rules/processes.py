@@ -156,7 +156,7 @@ def threads(kit: Kit) -> Verdict:
     seen = f"{', '.join(map(str, numbers))} threads at {first['runs']}, {middle['runs']}, "
     seen += f"{last['runs']} runs"
     grew = numbers[0] < numbers[1] < numbers[2]
-    return failed(seen, kit.where()) if grew else passed(seen)
+    return failed(seen, kit.where(kit.left["started"])) if grew else passed(seen)
 
 
 def files(kit: Kit) -> Verdict:
@@ -166,7 +166,8 @@ def files(kit: Kit) -> Verdict:
     stray = [each for each in kit.left["written"] if not _below(each, named)]
     stray = [each for each in stray if _is_there(each)]
     if found := sorted({*left, *stray}):
-        return failed(f"{len(found)} left, such as {found[0]}", kit.where())
+        told = f"{len(found)} left, such as {found[0]}"
+        return failed(told, kit.where(kit.left["places"].get(found[0], ())))
     return passed("none but where its options say" if named else "none")
 
 
@@ -188,5 +189,5 @@ def closes(kit: Kit) -> Verdict:
     ]
     told += left["warnings"]
     if told:
-        return failed("; ".join(told), kit.where())
+        return failed("; ".join(told), kit.where(left["started"] if left["threads"] else ()))
     return passed("no threads, connections, tasks or warnings are left")

@@ -26,10 +26,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 WITH_PEER = ("slow peer", "failing peer", "timeout")
 LINE = {
+    "closes": "bad_closes.py:11",
     "contract": "bad_contract",
     "vCon gone": "bad_vcon_gone.py:8",
     "forked": "bad_forked.py:10",
     "memory": "bad_memory.py:7",
+    "no files": "bad_no_files.py:8",
+    "secrets": "bad_secrets.py:10",
+    "threads": "bad_threads.py:7",
     "samples": "bad_samples.py:8",
     "timeout": "bad_timeout.py:6",
 }
