@@ -61,7 +61,7 @@ def test_a_link_a_storage_and_an_action(tmp_path: Path) -> None:
     after = (pages / "README.md").read_text().splitlines()
     [added] = [line for line in after if line not in before]
     assert added.startswith("| [`links.word_count`]")
-    assert after[after.index(added) - 1].startswith("| [`links.webhook`]")
+    assert after[after.index(added) - 1].startswith("| [`links.whisper_builtin`]")
     assert [line for line in after if line != added] == before
     assert "`analysis_type`" in (pages / "links.word_count.md").read_text()
     run(checkout, "pytest", "-p", "no:cacheprovider", *set(paths).difference(modules), *RULES)
