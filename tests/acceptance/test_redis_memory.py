@@ -17,7 +17,7 @@ COUNT = 60
 AT_ONCE = 16
 TOKEN = "the-token-of-the-http-api"
 POLL_SECONDS = 0.05
-OF_PROCESSES = ("pc:lease:", "pc:process:", "pc:worker:", "pc:session:")
+OF_PROCESSES = ("pc:lease:", "pc:process:", "pc:worker:", "pc:session:", "pc:probe")
 """Prefixes of keys that are refreshed as long as a process runs."""
 OF_TIME = ("pc:minutes:", "pc:minutes", "pc:death:")
 CONFIG: dict[str, Any] = {
