@@ -52,6 +52,14 @@ class VconRedis:
             document = store.get_from_thread(vcon_id)
         return _canonical(document)
 
+    def required_vcon_dict(self, vcon_id: str) -> Document:
+        """`get_vcon_dict` for storages and tracers, which cannot do without the vCon.
+
+        Raises:
+            LookupError: if there is no such vCon.
+        """
+        return _found(vcon_id, self.get_vcon_dict(vcon_id))
+
     def store_vcon(self, vcon: "Vcon", ttl: int | None = None) -> None:
         """Write a vCon in the format 0.4.0; `ttl` in seconds, None keeps the current one.
 
@@ -130,6 +138,14 @@ class AsyncVconRedis:
             document = await store.get(vcon_id, _in_canonical_form)
         return document
 
+    async def required_vcon_dict(self, vcon_id: str) -> Document:
+        """`get_vcon_dict` for storages and tracers, which cannot do without the vCon.
+
+        Raises:
+            LookupError: if there is no such vCon.
+        """
+        return _found(vcon_id, await self.get_vcon_dict(vcon_id))
+
     async def store_vcon_dict(self, vcon_dict: Document, ttl: int | None = None) -> None:
         """Write a vCon in the format 0.4.0; `ttl` in seconds, None keeps the current one."""
         await _store().put(vcon_dict, ttl or 0, normalised)
@@ -142,6 +158,12 @@ class AsyncVconRedis:
 def _store() -> VconStore:
     # Made per call: a plugin may construct its VconRedis before the connection exists.
     return VconStore(installed())
+
+
+def _found(vcon_id: str, document: Document | None) -> Document:
+    if document is None:
+        raise LookupError(f"there is no vCon {vcon_id} in Redis")
+    return document
 
 
 def _canonical(document: Document | None) -> Document | None:

@@ -69,9 +69,7 @@ type Given = Mapping[str, Any] | Options | None
 async def save(vcon_uuid: str, opts: Given = None) -> None:
     """Store the vCon's current content in Redis with `save`."""
     options = Options.of(opts)
-    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    document = await AsyncVconRedis().required_vcon_dict(vcon_uuid)
     await _outputs(options, options.save, {**document, "json": orjson.dumps(document).decode()})
 
 

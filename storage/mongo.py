@@ -75,9 +75,7 @@ type Given = Mapping[str, Any] | Options | None
 @plain_too
 async def save(vcon_uuid: str, opts: Given = None) -> None:
     """Write the vCon's current content in Redis."""
-    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    document = await AsyncVconRedis().required_vcon_dict(vcon_uuid)
     name = required_uuid(vcon_uuid)
     kept_document = {**with_dates(to_configured_legacy(document), as_date), "_id": name}
     await _written(Options.of(opts), (name, bson.encode(kept_document)))

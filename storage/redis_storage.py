@@ -39,9 +39,7 @@ type Given = Mapping[str, Any] | Options | None
 def save(vcon_uuid: str, opts: Given = None) -> None:
     """Write the vCon's current content."""
     options = Options.of(opts)
-    document = VconRedis().get_vcon_dict(vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    document = VconRedis().required_vcon_dict(vcon_uuid)
     text = orjson.dumps(to_configured_legacy(document))
     get_client().set(options.key(vcon_uuid), text, ex=options.expires)
 

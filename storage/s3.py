@@ -77,9 +77,7 @@ class _Lookup:
 def save(vcon_uuid: str, opts: Given = None) -> None:
     """Write the vCon's current content in Redis, and delete its objects under other days."""
     options, name = Options.of(opts), required_uuid(vcon_uuid)
-    document = VconRedis().get_vcon_dict(vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    document = VconRedis().required_vcon_dict(vcon_uuid)
     day, found = _day(document), _lookup_to_replace(options, name)
     replaced = found.days - {day}
     if found.day is None or replaced:

@@ -88,9 +88,7 @@ type Given = Mapping[str, Any] | Options | None
 async def save(vcon_uuid: str, opts: Given = None) -> None:
     """Register what has no receipt yet, and keep each receipt as soon as it is verified."""
     options, name = Options.of(opts), required_uuid(vcon_uuid)
-    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    document = await AsyncVconRedis().required_vcon_dict(vcon_uuid)
     wanted, vcon_hash = subjects(document, options), await hash_of(document)
     kept, operations = await receipts(name), list(dict.fromkeys(options.operations))
     most = max(MOST_KEPT, len(operations) * len(wanted))

@@ -107,9 +107,7 @@ type Given = Mapping[str, Any] | Options | None
 async def save(vcon_uuid: str, opts: Given = None) -> None:
     """Write the vCon's current content in Redis."""
     options, uuid = Options.of(opts), required_uuid(vcon_uuid)
-    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    document = await AsyncVconRedis().required_vcon_dict(vcon_uuid)
     row = _row(to_configured_legacy(document), uuid, options)
     found = await _found(options, uuid)
     if found == row["VCON_JSON"]:

@@ -100,9 +100,7 @@ type Given = Mapping[str, Any] | PluginOptions | None
 async def save(vcon_uuid: str, opts: Given = None) -> None:
     """Store the vCon's current content in Redis."""
     options, uuid = Options.of(opts), required_uuid(vcon_uuid)
-    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    document = await AsyncVconRedis().required_vcon_dict(vcon_uuid)
     content = orjson.dumps(document)
     if len(content) > MOST_BYTES:
         size = f"{len(content)} bytes, {SERVER} accepts {MOST_BYTES}"

@@ -32,9 +32,7 @@ class Options(ReceiverOptions):
 async def save(vcon_uuid: str, opts: Mapping[str, Any] | Options | None = None) -> None:
     """Send the vCon's current content in Redis."""
     options = Options.of(opts)
-    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    document = await AsyncVconRedis().required_vcon_dict(vcon_uuid)
     body = orjson.dumps(to_configured_legacy(document))
     headers = options.headers_of_json()
     headers.setdefault(IDEMPOTENCY, effects.key())

@@ -72,9 +72,7 @@ async def run(
 ) -> bool:
     """Send the event for the step after the link with this index; -1: before the first link."""
     given = Options.of(options)
-    document = await AsyncVconRedis().get_vcon_dict(out_vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {out_vcon_uuid} in Redis")
+    document = await AsyncVconRedis().required_vcon_dict(out_vcon_uuid)
     try:
         await _produce(given, document, in_vcon_uuid, ends(links, link_index))
     except VendorError:

@@ -55,9 +55,7 @@ type Given = Mapping[str, Any] | PluginOptions | None
 async def save(vcon_uuid: str, opts: Given = None) -> None:
     """Write the vCon's current content in Redis into its row."""
     options, uuid = Options.of(opts), required_uuid(vcon_uuid)
-    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    document = await AsyncVconRedis().required_vcon_dict(vcon_uuid)
     row = _row(document, uuid, options)
     if options.alternate_key:
         await call(options, "PATCH", _key(options, uuid), row=row)

@@ -91,9 +91,7 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
     that a later save finds all of them if this one is interrupted.
     """
     options, name = Options.of(opts), required_uuid(vcon_uuid)
-    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    document = await AsyncVconRedis().required_vcon_dict(vcon_uuid)
     prefix = options.index_prefix.strip()
     legacy, names = to_configured_legacy(document), _names(options)
     await _registry(options, prefix).admit(names, legacy)

@@ -95,7 +95,7 @@ type Given = Mapping[str, Any] | Options | None
 def save(vcon_uuid: str, opts: Given = None) -> None:
     """Write the vCon's current content in Redis, and remove the file that it replaces."""
     options, name = Options.of(opts), required_uuid(vcon_uuid)
-    draft = _draft(name, VconRedis().get_vcon_dict(vcon_uuid), options)
+    draft = _draft(name, VconRedis().required_vcon_dict(vcon_uuid), options)
     [error] = _written(options, [draft])
     if error is not None:
         raise error
@@ -104,7 +104,7 @@ def save(vcon_uuid: str, opts: Given = None) -> None:
 async def save_together(vcon_uuid: str, opts: Given = None) -> None:
     """`save` for callers on the event loop: those that wait share a thread."""
     options, name = Options.of(opts), required_uuid(vcon_uuid)
-    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
+    document = await AsyncVconRedis().required_vcon_dict(vcon_uuid)
     if options.compression:  # 5 MB take 0.2 s
         draft = await asyncio.to_thread(_draft, name, document, options)
     else:
@@ -144,9 +144,7 @@ def list_vcons(opts: Given = None, limit: int = 100, offset: int = 0) -> list[st
     return places.newest(Options.of(opts).path, limit + offset)[offset:]
 
 
-def _draft(name: str, document: dict[str, Any] | None, options: Options) -> Draft:
-    if document is None:
-        raise LookupError(f"there is no vCon {name} in Redis")
+def _draft(name: str, document: dict[str, Any], options: Options) -> Draft:
     return Draft(name, _place(document, name, options), _content(document, options))
 
 

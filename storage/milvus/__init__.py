@@ -38,9 +38,7 @@ type Given = Mapping[str, Any] | Options | None
 async def save(vcon_uuid: str, opts: Given = None) -> None:
     """Store the embedding of the vCon's current content in Redis."""
     options = Options.of(opts)
-    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    document = await AsyncVconRedis().required_vcon_dict(vcon_uuid)
     text = text_of(document)
     exists = await asyncio.to_thread(collection.has, options, vcon_uuid)
     if exists and options.skip_if_exists:

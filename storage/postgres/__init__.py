@@ -54,9 +54,7 @@ type Given = Mapping[str, Any] | Options | None
 async def save(vcon_uuid: str, opts: Given = None) -> None:
     """Write the vCon's current content in Redis."""
     options = Options.of(opts)
-    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    document = await AsyncVconRedis().required_vcon_dict(vcon_uuid)
     await _written(options, row(to_configured_legacy(document)))
 
 

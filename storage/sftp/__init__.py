@@ -61,9 +61,7 @@ type Given = Mapping[str, Any] | PluginOptions | None
 async def save(vcon_uuid: str, opts: Given = None) -> None:
     """Write the vCon's current content in Redis."""
     options, uuid = Options.of(opts), required_uuid(vcon_uuid)
-    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    document = await AsyncVconRedis().required_vcon_dict(vcon_uuid)
     content = orjson.dumps(to_configured_legacy(document))
     if len(content) > options.max_file_size:
         size = f"{len(content)} bytes, max_file_size allows {options.max_file_size}"

@@ -92,9 +92,7 @@ type Given = Mapping[str, Any] | Options | None
 async def save(vcon_uuid: str, opts: Given = None) -> None:
     """Upload the vCon's current content in Redis, and delete what it replaces."""
     options, uuid = Options.of(opts), required_uuid(vcon_uuid)
-    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    document = await AsyncVconRedis().required_vcon_dict(vcon_uuid)
     text, grants_analysis = rendered(document, datetime.now(UTC))
     if options.require_analysis_grant and not grants_analysis:
         log.warning("vCon not sent, analysis is not granted", extra={"vcon": uuid})

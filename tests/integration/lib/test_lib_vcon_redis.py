@@ -100,6 +100,18 @@ async def test_a_vcon_that_is_not_there_is_none(store: VconStore) -> None:
     assert await AsyncVconRedis().get_vcon_dict(missing) is None
 
 
+async def test_a_required_vcon_is_returned_or_named_in_the_error(store: VconStore) -> None:
+    """By both classes, so that each storage reports a missing vCon with the same words."""
+    document, missing = canonical(TAGGED), "00000000-0000-8000-8000-000000000000"
+    await store.put(document)
+    assert VconRedis().required_vcon_dict(document["uuid"]) == document
+    assert await AsyncVconRedis().required_vcon_dict(document["uuid"]) == document
+    with pytest.raises(LookupError, match=f"there is no vCon {missing} in Redis"):
+        VconRedis().required_vcon_dict(missing)
+    with pytest.raises(LookupError, match=f"there is no vCon {missing} in Redis"):
+        await AsyncVconRedis().required_vcon_dict(missing)
+
+
 async def test_an_old_vcon_that_somebody_put_into_redis_is_read_in_todays_form(
     store: VconStore, client: Redis
 ) -> None:
