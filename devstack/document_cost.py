@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from redis.asyncio import Redis
 
-from devstack.chaos.processes import workers_of
+from devstack.chaos.system.processes import workers_of
 from devstack.deployment import Deployment
 from devstack.errors import StackError
 from devstack.hostile_documents import Document, as_json, document

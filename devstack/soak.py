@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from devstack.callers import Callers
-from devstack.chaos.processes import workers_of
+from devstack.chaos.system.processes import workers_of
 from devstack.deployment import Deployment
 from devstack.errors import StackError
 from devstack.growth import Growth, Sample, growth, look

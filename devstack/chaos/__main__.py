@@ -7,10 +7,10 @@ import sys
 
 from rich.console import Console
 
-from devstack.chaos import servers
-from devstack.chaos.broken import BREAKS, Break, found_in
 from devstack.chaos.catalogue import SCENARIOS, Scenario, run
-from devstack.chaos.report import Report, table
+from devstack.chaos.system import servers
+from devstack.chaos.verdict.broken import BREAKS, Break, found_in
+from devstack.chaos.verdict.report import Report, table
 from devstack.chaos.waiting import ChaosError
 from devstack.errors import StackError
 

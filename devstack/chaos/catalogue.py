@@ -4,7 +4,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from devstack.chaos import (
+from devstack.chaos.custody import both, commits, failovers, losses, replicas
+from devstack.chaos.scenarios import (
     backlogs,
     clocks,
     deaths,
@@ -15,9 +16,8 @@ from devstack.chaos import (
     outages,
     stops,
 )
-from devstack.chaos.custody import both, commits, failovers, losses, replicas
-from devstack.chaos.report import Report
-from devstack.chaos.servers import Servers
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.verdict.report import Report
 from devstack.chaos.waiting import ChaosError
 from devstack.errors import StackError
 

@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisAwayError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from devstack.chaos.chain import INGRESS, vcon
 from devstack.chaos.looks import length
-from devstack.chaos.system import System
+from devstack.chaos.system.chain import INGRESS, vcon
+from devstack.chaos.system.system import System
 from devstack.chaos.waiting import until
 
 SUBJECTS = ("pass",) * 18 + ("halt", "fail")

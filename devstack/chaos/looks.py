@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from devstack.chaos.system import System
+from devstack.chaos.system.system import System
 from devstack.service import ServiceProcess
 
 type Look[T] = Callable[[], Awaitable[T]]

@@ -3,14 +3,14 @@
 import asyncio
 import random
 
-from devstack.chaos.chain import EGRESS
-from devstack.chaos.evidence import attempts, gather
 from devstack.chaos.feeding import Feeder
 from devstack.chaos.looks import as_long_as, length
-from devstack.chaos.processes import WorkerProcess, gone
-from devstack.chaos.report import Report
-from devstack.chaos.system import System
-from devstack.chaos.verdict import Evidence, judge
+from devstack.chaos.system.chain import EGRESS
+from devstack.chaos.system.processes import WorkerProcess, gone
+from devstack.chaos.system.system import System
+from devstack.chaos.verdict.evidence import attempts, gather
+from devstack.chaos.verdict.report import Report
+from devstack.chaos.verdict.verdict import Evidence, judge
 from devstack.chaos.waiting import ChaosError, until
 
 INNOCENT = ("pass", "halt", "hold")

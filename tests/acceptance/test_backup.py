@@ -10,13 +10,13 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT
 from typing import TYPE_CHECKING
 
-from devstack.chaos.chain import vcon
-from devstack.chaos.evidence import gather
 from devstack.chaos.feeding import Feeder
 from devstack.chaos.scene import some_progress
-from devstack.chaos.servers import running
-from devstack.chaos.system import System
-from devstack.chaos.verdict import judge
+from devstack.chaos.system.chain import vcon
+from devstack.chaos.system.servers import running
+from devstack.chaos.system.system import System
+from devstack.chaos.verdict.evidence import gather
+from devstack.chaos.verdict.verdict import judge
 from devstack.service import ENTRYPOINT
 
 if TYPE_CHECKING:

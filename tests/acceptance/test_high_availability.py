@@ -12,12 +12,12 @@ import pytest_asyncio
 from httpx import codes
 
 from devstack.callers import Callers
-from devstack.chaos.chain import CHAIN, vcon
-from devstack.chaos.evidence import gather
 from devstack.chaos.feeding import Feeder
-from devstack.chaos.servers import running
-from devstack.chaos.system import System
-from devstack.chaos.verdict import judge
+from devstack.chaos.system.chain import CHAIN, vcon
+from devstack.chaos.system.servers import running
+from devstack.chaos.system.system import System
+from devstack.chaos.verdict.evidence import gather
+from devstack.chaos.verdict.verdict import judge
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from devstack.chaos.processes import workers_of
+from devstack.chaos.system.processes import workers_of
 from devstack.deployment import DATABASE, Deployment
 
 CEILING = 60.0  # seconds; reached only when something is broken

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from devstack.chaos.chain import INGRESS, vcon
-from devstack.chaos.evidence import attempts, gather
 from devstack.chaos.feeding import Feeder
 from devstack.chaos.looks import logged
 from devstack.chaos.plugins.chaos_plugins.behaviour import GATE
-from devstack.chaos.processes import WorkerProcess, gone, send, workers_of
-from devstack.chaos.servers import running
-from devstack.chaos.system import System
-from devstack.chaos.verdict import judge
+from devstack.chaos.system.chain import INGRESS, vcon
+from devstack.chaos.system.processes import WorkerProcess, gone, send, workers_of
+from devstack.chaos.system.servers import running
+from devstack.chaos.system.system import System
+from devstack.chaos.verdict.evidence import attempts, gather
+from devstack.chaos.verdict.verdict import judge
 from devstack.chaos.waiting import until
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from devstack.chaos.custody.outside import Outside
-from devstack.chaos.ledger import Ledger
+from devstack.chaos.system.ledger import Ledger
 
 type Counts = Mapping[str, Counter[str]]
 """How often each step has worked on each vCon, by vCon and step."""

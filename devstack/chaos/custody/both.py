@@ -7,8 +7,8 @@ from tempfile import mkdtemp
 
 from devstack.chaos.custody.losses import DATA
 from devstack.chaos.custody.stage import stage
-from devstack.chaos.report import Report
-from devstack.chaos.servers import Servers
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.verdict.report import Report
 
 
 async def restored_from_backup(servers: Servers, report: Report) -> None:

@@ -13,8 +13,8 @@ from itertools import cycle, islice
 
 from devstack.chaos.custody.listening import Listening
 from devstack.chaos.custody.stage import stage
-from devstack.chaos.report import Report
-from devstack.chaos.servers import Servers
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.verdict.report import Report
 from devstack.chaos.waiting import until
 from devstack.servers.ports import HOST
 

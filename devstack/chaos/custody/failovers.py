@@ -5,8 +5,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from devstack.chaos.custody.stage import stage
-from devstack.chaos.report import Report
-from devstack.chaos.servers import Servers
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.verdict.report import Report
 from devstack.servers.sentinels import Sentinels
 
 BEHIND_SECONDS = 2.0

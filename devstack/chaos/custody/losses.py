@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from devstack.chaos.custody.stage import Stage, stage
-from devstack.chaos.report import Report
 from devstack.chaos.scene import some_moment
-from devstack.chaos.servers import Servers
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.verdict.report import Report
 
 type Lose = Callable[[Stage], Awaitable[None]]
 

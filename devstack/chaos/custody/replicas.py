@@ -6,9 +6,9 @@ from tempfile import mkdtemp
 
 from devstack.chaos.custody.stage import Stage, stage
 from devstack.chaos.looks import logged
-from devstack.chaos.report import Report
 from devstack.chaos.scene import some_moment
-from devstack.chaos.servers import Servers
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.verdict.report import Report
 from devstack.chaos.waiting import until
 from devstack.servers.valkey import Valkey
 

@@ -10,15 +10,15 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from devstack.chaos.chain import INGRESS, NO_MORE
 from devstack.chaos.custody.account import Account
 from devstack.chaos.custody.outside import Outside, Receiver
-from devstack.chaos.evidence import rows
 from devstack.chaos.feeding import SUBJECTS, Feeder
-from devstack.chaos.report import Report
 from devstack.chaos.scene import conclude, some_progress
-from devstack.chaos.servers import Servers
-from devstack.chaos.system import System
+from devstack.chaos.system.chain import INGRESS, NO_MORE
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.system.system import System
+from devstack.chaos.verdict.evidence import rows
+from devstack.chaos.verdict.report import Report
 from devstack.chaos.waiting import ChaosError, until
 
 CALLERS = 4

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from devstack.chaos.servers import Servers
+    from devstack.chaos.system.servers import Servers
 
 type Play = Callable[[str], Awaitable[None]]
 
@@ -16,7 +16,7 @@ type Play = Callable[[str], Awaitable[None]]
 @pytest.fixture(scope="session")
 def chaos_servers() -> Iterator[Servers]:
     """Valkey and PostgreSQL of their own: scenarios kill them."""
-    from devstack.chaos.servers import running
+    from devstack.chaos.system.servers import running
 
     with running() as servers:
         yield servers

@@ -8,8 +8,8 @@ import pytest
 
 from devstack.chaos.custody.account import Account
 from devstack.chaos.custody.commits import is_complete, is_refused
-from devstack.chaos.ledger import Ledger
 from devstack.chaos.plugins.chaos_plugins.behaviour import note
+from devstack.chaos.system.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devstack.chaos.broken import BREAKS, CHECKOUT, Break, break_build
 from devstack.chaos.catalogue import SCENARIOS
-from devstack.chaos.log_lines import unexpected_lines
-from devstack.chaos.verdict import Evidence, judge
+from devstack.chaos.system.log_lines import unexpected_lines
+from devstack.chaos.verdict.broken import BREAKS, CHECKOUT, Break, break_build
+from devstack.chaos.verdict.verdict import Evidence, judge
 from devstack.chaos.waiting import ChaosError
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from app.cli import carry_out
 from app.command_line import read
 from app.operator_cli.run import run
-from devstack.chaos.servers import Servers, running
+from devstack.chaos.system.servers import Servers, running
 from devstack.chaos.waiting import until
 from devstack.plugboard.server import DevelopmentPlugboard
 from devstack.plugboard.settings import PlugboardSettings

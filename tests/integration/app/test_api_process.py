@@ -16,7 +16,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from devstack.chaos.processes import send
+from devstack.chaos.system.processes import send
 from devstack.servers.ports import HOST
 from devstack.service import ENTRYPOINT, ServiceProcess
 from tests.canaries import canary

@@ -12,7 +12,7 @@ import httpx
 from redis.asyncio import Redis
 
 from core.operator_interfaces import Call
-from devstack.chaos.processes import WorkerProcess, workers_of
+from devstack.chaos.system.processes import WorkerProcess, workers_of
 from devstack.service import ServiceProcess
 from pipeline.config.parser import Chain, PipelineConfig
 from pipeline.live_config import Configuration

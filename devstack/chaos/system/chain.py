@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-PLUGINS = Path(__file__).parent / "plugins"
+PLUGINS = Path(__file__).parents[1] / "plugins"
 CHAIN = "chaos"
 INGRESS, EGRESS = "chaos_in", "chaos_out"
 LINKS = ("mark", "tag", "judge")

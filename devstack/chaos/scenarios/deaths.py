@@ -1,10 +1,7 @@
 """Scenarios in which processes are killed."""
 
-from devstack.chaos.evidence import LETTERS
 from devstack.chaos.feeding import Feeder
 from devstack.chaos.looks import in_list
-from devstack.chaos.processes import gone, workers_of
-from devstack.chaos.report import Report
 from devstack.chaos.scene import (
     DIED,
     claim_single_attempts,
@@ -12,9 +9,12 @@ from devstack.chaos.scene import (
     kill_a_worker,
     some_moment,
 )
-from devstack.chaos.servers import Servers
-from devstack.chaos.system import System
-from devstack.chaos.verdict import Evidence
+from devstack.chaos.system.processes import gone, workers_of
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.system.system import System
+from devstack.chaos.verdict.evidence import LETTERS
+from devstack.chaos.verdict.report import Report
+from devstack.chaos.verdict.verdict import Evidence
 from devstack.chaos.waiting import until
 
 MAX_ATTEMPTS = 3

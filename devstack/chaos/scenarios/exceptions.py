@@ -1,12 +1,12 @@
 """The scenario in which plugins raise a `BaseException` that is not an `Exception`."""
 
-from devstack.chaos.evidence import LETTERS
 from devstack.chaos.feeding import Feeder
 from devstack.chaos.looks import in_list
-from devstack.chaos.report import Report
 from devstack.chaos.scene import claim_single_attempts, conclude
-from devstack.chaos.servers import Servers
-from devstack.chaos.system import System
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.system.system import System
+from devstack.chaos.verdict.evidence import LETTERS
+from devstack.chaos.verdict.report import Report
 from devstack.chaos.waiting import until
 
 MAX_ATTEMPTS = 3

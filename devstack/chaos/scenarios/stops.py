@@ -4,15 +4,15 @@ import asyncio
 import signal
 import time
 
-from devstack.chaos.chain import INGRESS
 from devstack.chaos.feeding import Feeder
 from devstack.chaos.looks import in_flight, logged
 from devstack.chaos.plugins.chaos_plugins.behaviour import GATE
-from devstack.chaos.processes import gone, send, workers_of
-from devstack.chaos.report import Report
 from devstack.chaos.scene import claim_single_attempts, conclude, some_moment, some_progress
-from devstack.chaos.servers import Servers
-from devstack.chaos.system import System
+from devstack.chaos.system.chain import INGRESS
+from devstack.chaos.system.processes import gone, send, workers_of
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.system.system import System
+from devstack.chaos.verdict.report import Report
 from devstack.chaos.waiting import until
 
 GRACE = 20

@@ -6,7 +6,7 @@ from itertools import islice
 
 from rich.table import Table
 
-from devstack.chaos.verdict import Verdict
+from devstack.chaos.verdict.verdict import Verdict
 
 COLUMNS = (
     *("times", "fed", "stored", "halted", "dead-lettered", "queued"),

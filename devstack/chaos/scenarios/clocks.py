@@ -3,14 +3,14 @@
 import random
 from pathlib import Path
 
-from devstack.chaos.chain import PLUGINS
 from devstack.chaos.feeding import Feeder
-from devstack.chaos.report import Report
 from devstack.chaos.scene import claim_single_attempts, conclude, some_progress
-from devstack.chaos.servers import Servers
-from devstack.chaos.system import System
+from devstack.chaos.system.chain import PLUGINS
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.system.system import System
+from devstack.chaos.verdict.report import Report
 
-CLOCK = Path(__file__).parent / "clock"
+CLOCK = Path(__file__).parents[1] / "clock"
 HOUR = 3600
 FAILING = 3
 """vCons a round that fail at every attempt: each waits for its retries."""

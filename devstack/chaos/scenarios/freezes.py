@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
-from devstack.chaos.chain import EGRESS, LINKS
 from devstack.chaos.feeding import Feeder
 from devstack.chaos.looks import in_list, noted
 from devstack.chaos.plugins.chaos_plugins.behaviour import GATE
-from devstack.chaos.processes import WorkerProcess, send
-from devstack.chaos.report import Report
 from devstack.chaos.scene import conclude
-from devstack.chaos.servers import Servers
-from devstack.chaos.system import System
+from devstack.chaos.system.chain import EGRESS, LINKS
+from devstack.chaos.system.processes import WorkerProcess, send
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.system.system import System
+from devstack.chaos.verdict.report import Report
 from devstack.chaos.waiting import until
 
 FIRST_LINK = LINKS[0]

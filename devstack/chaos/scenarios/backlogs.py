@@ -2,14 +2,14 @@
 
 import asyncio
 
-from devstack.chaos.evidence import LETTERS, first_migrations
 from devstack.chaos.feeding import Feeder
 from devstack.chaos.looks import gone_from_redis, length
 from devstack.chaos.plugins.chaos_plugins.behaviour import GATE
-from devstack.chaos.report import Report
 from devstack.chaos.scene import conclude
-from devstack.chaos.servers import Servers
-from devstack.chaos.system import System
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.system.system import System
+from devstack.chaos.verdict.evidence import LETTERS, first_migrations
+from devstack.chaos.verdict.report import Report
 from devstack.chaos.waiting import until
 
 TTL = 1

@@ -8,9 +8,9 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from devstack.chaos.chain import EGRESS, INGRESS, STORAGES
-from devstack.chaos.system import System
-from devstack.chaos.verdict import Evidence
+from devstack.chaos.system.chain import EGRESS, INGRESS, STORAGES
+from devstack.chaos.system.system import System
+from devstack.chaos.verdict.verdict import Evidence
 from devstack.chaos.waiting import until
 
 LETTERS = f"DLQ:{INGRESS}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from devstack.chaos.waiting import ChaosError
 from devstack.servers.folders import temporary_folder
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 LEFT_OUT = (".*", "__pycache__", "tests", "benchmarks", "docs")
 
 

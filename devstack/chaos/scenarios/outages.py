@@ -4,7 +4,6 @@ import asyncio
 
 from devstack.chaos.feeding import Feeder
 from devstack.chaos.looks import as_long_as, empty
-from devstack.chaos.report import Report
 from devstack.chaos.scene import (
     claim_single_attempts,
     conclude,
@@ -12,8 +11,9 @@ from devstack.chaos.scene import (
     some_moment,
     some_progress,
 )
-from devstack.chaos.servers import Servers
-from devstack.chaos.system import System
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.system.system import System
+from devstack.chaos.verdict.report import Report
 from devstack.chaos.waiting import until
 
 SOME = 15

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from devstack.chaos.chain import EGRESS
-from devstack.chaos.evidence import LETTERS
 from devstack.chaos.feeding import Feeder
 from devstack.chaos.looks import in_flight, in_list
 from devstack.chaos.plugins.chaos_plugins.behaviour import GATE
-from devstack.chaos.processes import gone
-from devstack.chaos.report import Report
 from devstack.chaos.scene import DIED, claim_single_attempts, conclude
-from devstack.chaos.servers import Servers
-from devstack.chaos.system import System
+from devstack.chaos.system.chain import EGRESS
+from devstack.chaos.system.processes import gone
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.system.system import System
+from devstack.chaos.verdict.evidence import LETTERS
+from devstack.chaos.verdict.report import Report
 from devstack.chaos.waiting import until
 
 MAX_ATTEMPTS = 3

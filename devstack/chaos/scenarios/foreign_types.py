@@ -2,12 +2,12 @@
 
 import random
 
-from devstack.chaos.chain import CHAIN, EGRESS, INGRESS
 from devstack.chaos.feeding import Feeder
-from devstack.chaos.report import Report
 from devstack.chaos.scene import claim_single_attempts, conclude, some_moment, some_progress
-from devstack.chaos.servers import Servers
-from devstack.chaos.system import System
+from devstack.chaos.system.chain import CHAIN, EGRESS, INGRESS
+from devstack.chaos.system.servers import Servers
+from devstack.chaos.system.system import System
+from devstack.chaos.verdict.report import Report
 from devstack.chaos.waiting import until
 from devstack.service import ServiceProcess
 

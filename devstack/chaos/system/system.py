@@ -16,11 +16,11 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
-from devstack.chaos.chain import INGRESS, NO_MORE, PLUGINS, Parts, write_config
-from devstack.chaos.ledger import Ledger
-from devstack.chaos.log_lines import unexpected_lines
-from devstack.chaos.processes import WorkerProcess, gone, send, workers_of
-from devstack.chaos.servers import Servers
+from devstack.chaos.system.chain import INGRESS, NO_MORE, PLUGINS, Parts, write_config
+from devstack.chaos.system.ledger import Ledger
+from devstack.chaos.system.log_lines import unexpected_lines
+from devstack.chaos.system.processes import WorkerProcess, gone, send, workers_of
+from devstack.chaos.system.servers import Servers
 from devstack.chaos.waiting import ChaosError, until
 from devstack.plugboard.server import DevelopmentPlugboard
 from devstack.plugboard.settings import PlugboardSettings

@@ -1,0 +1,1 @@
+"""The services and servers that scenarios disturb: their processes, chain, ledger and log."""
