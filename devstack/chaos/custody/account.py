@@ -14,7 +14,9 @@ queued, and those that came in later, are run once.
 
 The order of the looks makes the account exact. Where Redis is down, nothing can begin: both looks
 come before it returns, so what is committed while it is down counts as settled. Where it is emptied
-in one moment, what is settled is asked for before it, and what has begun after it.
+in one moment, what is settled is asked for before it, and what has begun after it. A run has begun
+when its first link was called, which says so before it reads the vCon: one that has read it before
+a loss, and goes on after the looks, was in work.
 """
 
 import asyncio
@@ -24,6 +26,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from devstack.chaos.custody.outside import Outside
+from devstack.chaos.plugins.chaos_plugins.behaviour import CALLED
 from devstack.chaos.system.ledger import Ledger
 
 type Counts = Mapping[str, Counter[str]]
@@ -105,11 +108,13 @@ class Account:
 
     def _look(self, settled: Set[str]) -> Loss:
         counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for line in self._ledger.lines():
+        lines = self._ledger.lines()
+        begun = {line.vcon_uuid for line in lines if line.what in (CALLED, "began")}
+        for line in lines:
             if line.what in ("began", "saved"):
                 counts[line.vcon_uuid][f"{line.what} {line.name}"] += 1
         if self._outside is None:
-            return Loss(settled, counts.keys(), counts)
+            return Loss(settled, begun, counts)
         for vcon, times in self._outside.sent().items():
             counts[vcon]["webhook"] += times
-        return Loss(settled, counts.keys(), counts, self._outside.written())
+        return Loss(settled, begun, counts, self._outside.written())

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from devstack.chaos.feeding import Feeder
 from devstack.chaos.looks import in_list, noted
-from devstack.chaos.plugins.chaos_plugins.behaviour import GATE
+from devstack.chaos.plugins.chaos_plugins.behaviour import CALLED, GATE
 from devstack.chaos.scene import conclude
 from devstack.chaos.system.chain import EGRESS, LINKS
 from devstack.chaos.system.processes import WorkerProcess, send
@@ -101,4 +101,5 @@ async def _marks(system: System, vcon: str) -> list[str]:
 def _overlapping(system: System, vcon: str) -> bool:
     """Whether a link began before the previous one had ended."""
     lines = [line.what for line in system.ledger.lines() if line.vcon_uuid == vcon]
+    lines = [what for what in lines if what != CALLED]
     return any(both == ("began", "began") for both in pairwise(lines))

@@ -8,7 +8,7 @@ import pytest
 
 from devstack.chaos.custody.account import Account
 from devstack.chaos.custody.commits import is_complete, is_refused
-from devstack.chaos.plugins.chaos_plugins.behaviour import note
+from devstack.chaos.plugins.chaos_plugins.behaviour import CALLED, note
 from devstack.chaos.system.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ class World:
         self.folder = folder
         self.settled: set[str] = set()
         self.account = Account(lambda: frozenset(self.settled), Ledger(folder))
+
+    def call(self, vcon: str = "a") -> None:
+        """The first link of a run is called, and has not read the vCon yet."""
+        note(str(self.folder), CALLED, "mark", vcon)
 
     def begin(self, vcon: str = "a") -> None:
         """A run begins."""
@@ -97,6 +101,18 @@ async def test_what_is_committed_while_redis_is_down_is_settled(world: World) ->
 async def test_what_is_claimed_just_before_a_sudden_loss_was_in_work(world: World) -> None:
     """What has begun is asked for after it, what was settled before it."""
     await world.lose(world.begin, sudden=True)
+    world.begin()
+    assert await world.repeated() == ""
+
+
+@pytest.mark.parametrize("sudden", [False, True])
+async def test_what_has_read_its_vcon_before_a_loss_was_in_work(
+    world: World, *, sudden: bool
+) -> None:
+    """Although it goes on only after the account has looked."""
+    world.call()
+    await world.lose(sudden=sudden)
+    world.begin()
     world.begin()
     assert await world.repeated() == ""
 

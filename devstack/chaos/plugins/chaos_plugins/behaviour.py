@@ -9,6 +9,8 @@ from typing import Any
 
 LEDGER = "ledger"
 GATE = "gate"
+CALLED = "called"
+"""The chain's first link was called; it has not read the vCon yet. `began`: it has."""
 POLL_SECONDS = 0.01
 LATIN_1 = b"caf\xe9.wav"
 DYING_SECONDS = 0.3

@@ -6,11 +6,12 @@ from typing import Any
 
 from lib.vcon_redis import VconRedis
 
-from .behaviour import note, present, some_time, suffer
+from .behaviour import CALLED, note, present, some_time, suffer
 
 
 def run(vcon_uuid: str, link_name: str, opts: dict[str, Any]) -> str:
     """The same uuid; the mark is an attachment with this process's id."""
+    note(opts["folder"], CALLED, link_name, vcon_uuid)
     vcon = present(VconRedis().get_vcon_dict(vcon_uuid), vcon_uuid)
     note(opts["folder"], "began", link_name, vcon_uuid)
     try:
