@@ -9,7 +9,7 @@ kept and none is saved twice. An upload that is interrupted before it is attache
 no store, until the vCon is deleted.
 
 `delete` searches all files of the project with this `purpose`, and deletes those with the vCon's
-name, whatever store they are in. OpenAI gives no content back for the purposes `assistants` and
+name, in every store and in none. OpenAI gives no content back for the purposes `assistants` and
 `user_data`: `get` returns None for these.
 
 Better than vcon-server's, which uploads `null`: its Redis key lacks a prefix, it writes into the

@@ -4,8 +4,8 @@ vCon-MCP keeps a vCon under its uuid, and each of its parts under the part's ind
 replaces these. It leaves the further parts of a vCon that has fewer than before, such as analyses
 that a link has removed: a save therefore reads the vCon back, and sends it anew after deleting it
 if there are more (`remove_leftovers`). Versions before 1.2, which refuse a uuid that they have, are
-served in the same way. The vCon is sent in the current format, which vCon-MCP reads,
-whatever EGRESS_FORMAT_VERSION is.
+served in the same way. The vCon is sent in the current format, which vCon-MCP reads, also with
+another EGRESS_FORMAT_VERSION.
 
 Better than vcon-server's: `get` raises an error if the server cannot be reached, where "not found"
 would be wrong; a vCon that is larger than the API takes is refused with its size; a refusal's

@@ -134,7 +134,7 @@ async def test_every_sample_comes_back(server: SftpServer, store: VconStore) -> 
 
 
 async def test_files_of_others_are_left_alone(server: SftpServer) -> None:
-    """Whatever their names share with the vCon's."""
+    """Also those with nearly the name of the vCon's file."""
     others = [
         f"vcon_{OTHER}.json", f"vcon_{UUID}.jsonx", f"vcon_{UUID}_old.json", f"xvcon_{UUID}.json",
         f"vcon_{UUID}0.json", "vcon_2025-02-28T23:30:00.json", f"{UUID}.json", f"vcon_{UUID}Xjson",

@@ -69,7 +69,7 @@ class Opened:
         return vcon_uuid
 
     async def until(self, condition: Callable[[], Any]) -> None:
-        """Until something holds in Redis, which nobody tells of."""
+        """Wait until a condition holds in Redis."""
         async with asyncio.timeout(PATIENCE):
             while not condition():  # noqa: ASYNC110 -- Redis has no event for it
                 await asyncio.sleep(0.005)

@@ -19,7 +19,7 @@ from tests.integration.support.pipeline_fixtures import Scene, a_vcon
 from tests.plugins.scene import PLUGINS
 
 MODULES = ("old_hook", "old_audited", "hook", "after_link_hook", "vcon_hook", "slow_hook")
-PARTIES = [{"name": "Ada", "tel": "+15550100"}, {"mailto": "a@b.c"}, {"name": "nobody"}]
+PARTIES = [{"name": "Ada", "tel": "+15550100"}, {"mailto": "a@b.c"}, {"name": "Bob"}]
 
 type Make = Callable[..., Configuration]
 

@@ -122,7 +122,7 @@ async def test_a_version_that_ignores_marks_finds_no_attempt_left(scene: Scene):
 
 @pytest.mark.parametrize("is_sync", [True, False])
 async def test_a_step_that_is_out_of_time(scene: Scene, is_sync: bool):
-    """Its attempt is the last one, whatever the chain's attempts are."""
+    """Its attempt is the last one, however many the chain allows."""
     release, calls = threading.Event(), []
 
     def hangs_in_thread(vcon_uuid: str, *_: Any) -> str:
@@ -186,7 +186,7 @@ async def test_a_plugin_says_that_it_does_not_know(scene: Scene, error: Exceptio
 
 
 async def test_the_error_means_nothing_in_other_steps(scene: Scene):
-    """An idempotent step may be repeated, whatever it knows."""
+    """An idempotent step is repeated, also with an unknown outcome."""
     sends = Sends(effects.OutcomeUnknownError("the answer was lost"))
     await scene.start(chain(link(sends.run, "slack", effect="idempotent")))
     await scene.feed()

@@ -237,7 +237,7 @@ async def test_teams_of_every_shape(store: VconStore, slack: Slack, name: Any) -
 async def test_summaries_of_every_shape(
     store: VconStore, slack: Slack, analysis: Any, text: str
 ) -> None:
-    """A missing one fails in vcon-server; no text mentions anybody or is too long for Slack."""
+    """A missing one fails in vcon-server; no text mentions a user or is too long for Slack."""
     await ran(store, frustrated(analysis=analysis), options(slack))
     assert slack.texts(DEFAULT) == [text]
 

@@ -89,7 +89,7 @@ async def test_it_is_what_transcribe_does_without_a_vendor(
 async def test_a_second_run_computes_nothing(store: VconStore, options: dict[str, Any]) -> None:
     """The vCon is the same after it, and a model that does not exist is not missed."""
     once = await after(link, store, canonical(INLINE), options)
-    other = {"model_size": "somebody/nothing", "download": False}
+    other = {"model_size": "missing/model", "download": False}
     assert await after(link, store, once, other) == once
 
 
