@@ -7,11 +7,19 @@ from tests.integration.runs.lists_scene import lists
 from tests.integration.support.partner_scene import apis
 from tests.integration.support.pipeline_fixtures import at_once, client, news, redis, scene
 from tests.integration.support.tls_fixtures import certificates
-from tests.integration.support.vendors_scene import s3_url, vendors, vendors_server
+from tests.integration.support.vendors_scene import (
+    bucket,
+    s3_resource,
+    s3_url,
+    store,
+    vendors,
+    vendors_server,
+)
 
 __all__ = [
     "apis",
     "at_once",
+    "bucket",
     "certificates",
     "client",
     "database",
@@ -25,8 +33,10 @@ __all__ = [
     "pooled_settings",
     "pooler",
     "redis",
+    "s3_resource",
     "s3_url",
     "scene",
+    "store",
     "vendors",
     "vendors_server",
 ]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,10 +11,8 @@ import pytest
 
 from lib import limits
 from lib.fetching import FetchRefusedError
-from lib.web.http_client import close
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.links.vendor_links_scene import (
-    CEILING_SECONDS,
     KEY,
     PROXIED,
     after,
@@ -24,17 +20,9 @@ from tests.integration.links.vendor_links_scene import (
 )
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.vendors_scene import BY_URL, DEEPGRAM, HEARD, INLINE, QUICK, written
-from tests.plugins.scene import Later, canonical, connected
+from tests.plugins.scene import Later, canonical
 
 deepgram_link = Later("links.deepgram_link")
-
-
-@pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        yield store
-        await close()
 
 
 async def test_nobody_sends_deepgram_into_the_operators_network(

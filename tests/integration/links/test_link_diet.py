@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from lib.dialogs import media
-from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
-from tests.canaries import canary
 from tests.integration.links.vendor_links_scene import (
-    CEILING_SECONDS,
     MISSING,
     after,
     now,
@@ -24,46 +21,19 @@ from tests.integration.links.vendor_links_scene import (
 )
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.vendors import media_server
-from tests.integration.support.vendors_scene import INLINE, QUICK, transcribed
-from tests.plugins.scene import Later, canonical, connected
+from tests.integration.support.vendors_scene import BUCKET, INLINE, QUICK, S3_KEYS, transcribed
+from tests.plugins.scene import Later, canonical
 
-boto3 = Later("boto3")
 diet, s3_client = Later("links.diet"), Later("lib.s3_client")
-BUCKET = "bodies"
-SECRETS = {"aws_access_key_id": "who", "aws_secret_access_key": canary("secret-of-the-bodies")}
 BODIES = {"remove_dialog_body": True, **QUICK}
-
-
-@pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        yield store
-        await close()
+pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture(scope="module")
 def access(s3_url: str) -> Iterator[dict[str, Any]]:
     """Options for S3; the tests share its clients, since one takes half a second."""
-    yield {**BODIES, **SECRETS, "s3_bucket": BUCKET, "endpoint_url": s3_url}
+    yield {**BODIES, **S3_KEYS, "s3_bucket": BUCKET, "endpoint_url": s3_url}
     s3_client.close()
-
-
-@pytest.fixture(scope="module")
-def resource(s3_url: str) -> Iterator[Any]:
-    """A client of the tests' own."""
-    found = boto3.resource("s3", endpoint_url=s3_url, region_name="us-east-1", **SECRETS)
-    yield found
-    found.meta.client.close()
-
-
-@pytest.fixture
-def bucket(resource: Any) -> Iterator[Any]:
-    """The bucket, emptied afterwards."""
-    bucket = resource.create_bucket(Bucket=BUCKET)
-    yield bucket
-    bucket.objects.all().delete()
-    bucket.delete()
 
 
 @pytest.fixture
@@ -102,7 +72,7 @@ async def test_bodies_go_to_s3_and_their_urls_are_stored(
         assert parse_qs(url.query)["X-Amz-Expires"] == ["3600"]
         assert kept[url.path.removeprefix(f"/{BUCKET}/")] == before["body"]
         assert dialog == {**before, "body": dialog["body"], "body_type": "url"}
-    assert SECRETS["aws_secret_access_key"] not in json.dumps(found)
+    assert S3_KEYS["aws_secret_access_key"] not in json.dumps(found)
 
 
 @pytest.mark.parametrize("seconds", ["1", 604_800])
@@ -227,7 +197,7 @@ async def test_a_body_stays_that_s3_does_not_take(
         await diet.run(document["uuid"], "a_link", {**access, **changes})
     assert await now(document) == document
     assert failure.value.peer_failed == ("reached" in words)
-    assert SECRETS["aws_secret_access_key"] not in str(failure.value)
+    assert S3_KEYS["aws_secret_access_key"] not in str(failure.value)
 
 
 @pytest.mark.parametrize("hostile", ["../../x", "a/b", "ä" * 300, {"a": 1}, "\n", 7])

@@ -9,18 +9,18 @@ import hmac
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from lib import vcon_egress_compat
 from lib.vcon_redis import AsyncVconRedis
-from links.webhook import DeliveryError, close, run
+from links.webhook import DeliveryError, run
 from pipeline.runs.vcon_store import VconStore
 from tests.canaries import canary
 from tests.integration.support.http_stand_in import StandIn, stand_in
-from tests.plugins.scene import TAGGED, canonical, connected
+from tests.plugins.scene import TAGGED, canonical
 
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
@@ -44,12 +44,9 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that plugins find."""
-    async with connected(redis_url) as store:
-        await store.put(VCON)
-        yield store
-        await close()
+async def _kept(store: VconStore) -> None:
+    """The store has one vCon."""
+    await store.put(VCON)
 
 
 def options(*urls: str, **changes: Any) -> dict[str, Any]:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.links.vendor_links_scene import (
-    CEILING_SECONDS,
     CHAT,
     KEY,
     after,
@@ -24,17 +21,9 @@ from tests.integration.links.vendor_links_scene import (
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.vendors.openai import chat
 from tests.integration.support.vendors_scene import HEARD, QUICK, transcribed, written
-from tests.plugins.scene import Later, connected, tags
+from tests.plugins.scene import Later, tags
 
 analyze, check_and_tag = Later("links.analyze"), Later("links.check_and_tag")
-
-
-@pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        yield store
-        await close()
 
 
 async def test_analyze_asks_with_the_transcript_and_keeps_the_answer(

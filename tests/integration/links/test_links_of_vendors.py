@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-
 import pytest
 
-from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.runs.call_scope import time_limit
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.links.vendor_links_scene import (
-    CEILING_SECONDS,
     KEY,
     MISSING,
     after,
@@ -31,7 +26,7 @@ from tests.integration.links.vendor_links_scene import (
 )
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.vendors_scene import BY_URL, FAULTS, INLINE, SHORT, transcribed
-from tests.plugins.scene import Later, canonical, connected
+from tests.plugins.scene import Later, canonical
 
 analyze = Later("links.analyze")
 analyze_and_label = Later("links.analyze_and_label")
@@ -44,14 +39,6 @@ openai_transcribe = Later("links.openai_transcribe")
 hugging_face_whisper = Later("links.hugging_face_whisper")
 transcribe = Later("links.transcribe")
 wtf_transcribe = Later("links.wtf_transcribe")
-
-
-@pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        yield store
-        await close()
 
 
 PLUGINS = {
@@ -67,6 +54,7 @@ PLUGINS = {
     "analyze": (analyze, transcribed, summing_up),
     "deepgram": (deepgram_link, lambda: canonical(BY_URL), listening),
 }
+pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.mark.parametrize("fault", FAULTS)

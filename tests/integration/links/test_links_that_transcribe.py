@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import struct
 import sys
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from lib.web.http_client import close
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.links.vendor_links_scene import (
-    CEILING_SECONDS,
     KEY,
     after,
     groq_hearing,
@@ -33,19 +29,11 @@ from tests.integration.support.vendors_scene import (
     with_recording,
     written,
 )
-from tests.plugins.scene import Later, canonical, connected
+from tests.plugins.scene import Later, canonical
 
 groq_whisper, openai_transcribe = Later("links.groq_whisper"), Later("links.openai_transcribe")
 transcribe = Later("links.transcribe")
 PROXY = {"LITELLM_PROXY_URL": "http://proxy.example", "LITELLM_MASTER_KEY": "k"}
-
-
-@pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        yield store
-        await close()
 
 
 async def test_openai_is_sent_the_recording_and_its_answer_is_kept(

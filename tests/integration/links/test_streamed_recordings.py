@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from lib.web.http_client import close
 from pipeline.runs.vcon_store import VconStore
-from tests.integration.links.vendor_links_scene import CEILING_SECONDS, PROXIED, after, hearing
+from tests.integration.links.vendor_links_scene import PROXIED, after, hearing
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.vendors_scene import INLINE, streamed
-from tests.plugins.scene import Later, canonical, connected
+from tests.plugins.scene import Later, canonical
 
 audio = Later("lib.recordings.audio")
 openai_transcribe = Later("links.openai_transcribe")
 NO_RECORDING = b"neither sound nor picture"
-
-
-@pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        yield store
-        await close()
 
 
 def with_content(content: bytes, **dialog: Any) -> dict[str, Any]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from lib.web.http_client import close
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.links.vendor_links_scene import (
-    CEILING_SECONDS,
     KEY,
     PROXIED,
     after,
@@ -27,18 +23,10 @@ from tests.integration.support.vendors_scene import (
     tone,
     with_recording,
 )
-from tests.plugins.scene import Later, canonical, connected
+from tests.plugins.scene import Later, canonical
 
 deepgram_link, openai_transcribe = Later("links.deepgram_link"), Later("links.openai_transcribe")
 BY_TIME = {"type": "duration", "seconds": 3}
-
-
-@pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        yield store
-        await close()
 
 
 def reporting(vendors: StandIn, options: dict[str, Any]) -> dict[str, Any]:

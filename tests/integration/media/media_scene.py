@@ -26,7 +26,6 @@ LEAST = 5000
 AUDIO = "UklGRiQAAABXQVZFZm10" * 500
 TRANSCRIPT = {"words": ["naïve", "☎"] * 1000}
 BUCKET = "media"
-STORES = ("redis", "file", "s3")
 
 
 def recorded(**changes: Any) -> dict[str, Any]:
@@ -39,13 +38,6 @@ def recorded(**changes: Any) -> dict[str, Any]:
         attachments=[words | {"purpose": "notes", "start": dialog["start"]}],
         **changes,
     )
-
-
-def store_of(kind: str, folder: Path, s3_store: Callable[[], S3Store]) -> dict[str, Any]:
-    """The stores of a process besides Redis."""
-    if kind == "file":
-        return {"file": FileStore(folder)}
-    return {"s3": s3_store()} if kind == "s3" else {}
 
 
 @asynccontextmanager
@@ -111,3 +103,17 @@ def s3_store(request: pytest.FixtureRequest) -> Iterator[Callable[[], S3Store]]:
             client.delete_object(Bucket=BUCKET, Key=each["Key"])
         client.delete_bucket(Bucket=BUCKET)
         client.close()
+
+
+@pytest.fixture(params=("redis", "file", "s3"))
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each value of MEDIA_STORE."""
+    return str(request.param)
+
+
+@pytest.fixture
+def more(kind: str, tmp_path: Path, s3_store: Callable[[], S3Store]) -> dict[str, Any]:
+    """The stores of a process with this kind, besides Redis."""
+    if kind == "file":
+        return {"file": FileStore(tmp_path)}
+    return {"s3": s3_store()} if kind == "s3" else {}

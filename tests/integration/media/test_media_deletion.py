@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,22 +10,21 @@ from redis import Redis
 
 from pipeline.admin.vcon_index import VconIndex, VconRemoval
 from pipeline.media.media import Media
-from pipeline.media.s3_store import S3Store
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.media.media_scene import (
-    STORES,
     beside,
     is_stripped,
+    kind,
+    more,
     recorded,
     s3_store,
-    store_of,
     taken_in,
     workers,
 )
 from tests.integration.support.pipeline_fixtures import configured, link
 
-__all__ = ["s3_store"]
+__all__ = ["kind", "more", "s3_store"]
 
 
 def index_of(redis: RedisConnection) -> VconIndex:
@@ -35,17 +32,11 @@ def index_of(redis: RedisConnection) -> VconIndex:
     return VconIndex(redis, "vcons", run_expiry=60)
 
 
-@pytest.mark.parametrize("kind", STORES)
 async def test_media_that_the_document_does_not_name_go_with_it(
-    redis: RedisConnection,
-    client: Redis,
-    tmp_path: Path,
-    s3_store: Callable[[], S3Store],
-    kind: str,
+    redis: RedisConnection, client: Redis, kind: str, more: dict[str, Any]
 ) -> None:
     """Written back for a link, or replaced; also after MEDIA_STORE was unset."""
     back, replaced = recorded(), recorded()
-    more = store_of(kind, tmp_path, s3_store)
     async with beside(kind, redis, more) as media, workers(redis, client) as scene:
         await taken_in(scene, back, "in")
         await scene.start(configured(links=[link(lambda vcon_uuid, *_: vcon_uuid)]))

@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 from redis import Redis
 
 from lib.vcon_redis import AsyncVconRedis, VconRedis
 from pipeline.admin.vcon_index import VconIndex
 from pipeline.live_config import Configuration
-from pipeline.media.s3_store import S3Store
 from pipeline.redis_client.client import RedisConnection
 from pipeline.storages.lookup import VconLookup
 from pipeline.vcon_server.texts import VconTexts
 from tests.integration.media.media_scene import (
     AUDIO,
-    STORES,
     beside,
     in_redis,
     is_stripped,
+    kind,
+    more,
     offloaded,
     recorded,
     s3_store,
-    store_of,
     taken_in,
     workers,
 )
 from tests.integration.support.pipeline_fixtures import configured, link, storage
 
-__all__ = ["s3_store"]
+__all__ = ["kind", "more", "s3_store"]
 
 
-@pytest.mark.parametrize("kind", STORES)
 async def test_the_whole_way(
-    redis: RedisConnection,
-    client: Redis,
-    tmp_path: Path,
-    s3_store: Callable[[], S3Store],
-    kind: str,
+    redis: RedisConnection, client: Redis, kind: str, more: dict[str, Any]
 ) -> None:
     """Links and storages find the whole vCon; Redis does not have it, and has what a link adds."""
     seen, vcon = [], recorded()
@@ -73,7 +64,7 @@ async def test_the_whole_way(
         link(adds, "again", only_through_lib=True),
     ]
     chain = configured(links=links, storages=[(spec, replace(shelf, only_through_lib=True))])
-    async with beside(kind, redis, store_of(kind, tmp_path, s3_store)) as media:
+    async with beside(kind, redis, more) as media:
         async with workers(redis, client) as scene:
             ingested = await taken_in(scene, vcon, "in")
             assert orjson.loads(ingested.document)["dialog"] == vcon["dialog"]
@@ -91,19 +82,14 @@ async def test_the_whole_way(
     assert len(names) == 5  # what came in, what was added once, and what came in again
 
 
-@pytest.mark.parametrize("kind", STORES)
 async def test_every_reader_and_the_end(
-    redis: RedisConnection,
-    client: Redis,
-    tmp_path: Path,
-    s3_store: Callable[[], S3Store],
-    kind: str,
+    redis: RedisConnection, client: Redis, kind: str, more: dict[str, Any]
 ) -> None:
     """GetVcon and HTTP give the whole vCon, the same again is a duplicate; deletion takes all."""
     vcon = recorded()
     nothing = Configuration(None, None)  # type: ignore[arg-type]
     async with (
-        beside(kind, redis, store_of(kind, tmp_path, s3_store)) as media,
+        beside(kind, redis, more) as media,
         workers(redis, client) as scene,
     ):
         assert (await taken_in(scene, vcon, "in")).outcome == "new"

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
 
-from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
 from tests.canaries import canary
 from tests.integration.support.http_stand_in import Request
 from tests.integration.support.vendors.openai_files import STORE, OpenAIFiles, openai_files
-from tests.plugins.scene import TAGGED, Later, canonical, connected, sample_names
+from tests.plugins.scene import TAGGED, Later, canonical, sample_names
 
 chatgpt_files = Later("storage.chatgpt_files")
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
 NAME = f"{UUID}.vcon.json"
 OTHER = "00000000-0000-8000-8000-000000000000"
-CEILING_SECONDS = 20
 
 
 @pytest.fixture
@@ -35,12 +32,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIFiles]:
 
 
 @pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        await store.put(VCON)
-        yield store
-        await close()
+async def _kept(store: VconStore) -> None:
+    """The store has one vCon."""
+    await store.put(VCON)
 
 
 def saved(server: OpenAIFiles) -> list[tuple[str, dict[str, Any]]]:

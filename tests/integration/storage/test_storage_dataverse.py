@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,12 +19,11 @@ from tests.canaries import canary
 from tests.integration.support.http_stand_in import Request
 from tests.integration.support.vendors.dataverse import CLIENT, SECRET, TENANT, DataverseStandIn
 from tests.integration.support.vendors.dataverse import dataverse as stand_in
-from tests.plugins.scene import TAGGED, canonical, connected, sample_names
+from tests.plugins.scene import TAGGED, canonical, sample_names
 
 VCON = canonical(TAGGED) | {"created_at": "2025-02-28T23:30:00-05:00"}
 UUID = VCON["uuid"]
 OTHER = "00000000-0000-8000-8000-000000000000"
-CEILING_SECONDS = 20
 FAULTS = ("500", "503 Retry-After: 0", "429 Retry-After: 0", "drop", "cut")
 
 
@@ -43,12 +42,9 @@ def server() -> Iterator[DataverseStandIn]:
 
 
 @pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        await store.put(VCON)
-        yield store
-        await close()
+async def _kept(store: VconStore) -> None:
+    """The store has one vCon."""
+    await store.put(VCON)
 
 
 async def test_a_repeated_save_replaces_the_row(either: DataverseStandIn, store: VconStore) -> None:

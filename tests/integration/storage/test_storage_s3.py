@@ -16,20 +16,17 @@ from pipeline.config.parser import parse
 from pipeline.plugins.loader import load
 from pipeline.runs.vcon_store import VconStore
 from pipeline.vcon.envelope import parsed
-from tests.canaries import canary
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.pipeline_fixtures import Scene, configured, storage
+from tests.integration.support.vendors_scene import BUCKET, S3_KEYS
 from tests.plugins.scene import TAGGED, Later, canonical, connected, sample_names
 
-boto3 = Later("boto3")
 botocore = Later("botocore.exceptions")
 s3, s3_client = Later("storage.s3"), Later("lib.s3_client")
 VCON = canonical(TAGGED) | {"created_at": "2025-02-28T23:30:00-05:00"}
 UUID = VCON["uuid"]
 KEY = f"2025/02/28/{UUID}.vcon"
-BUCKET = "conversations"
 MISSING = "00000000-0000-8000-8000-000000000000"
-SECRETS = {"aws_access_key_id": "who", "aws_secret_access_key": canary("secret-of-the-bucket")}
 
 
 @pytest.fixture
@@ -43,25 +40,8 @@ async def store(redis_url: str) -> AsyncIterator[VconStore]:
 @pytest.fixture(scope="module")
 def options(s3_url: str) -> Iterator[dict[str, Any]]:
     """Options of the storage; the tests share its client, since one takes half a second."""
-    yield {**SECRETS, "aws_bucket": BUCKET, "endpoint_url": s3_url, "aws_region": "us-east-1"}
+    yield {**S3_KEYS, "aws_bucket": BUCKET, "endpoint_url": s3_url, "aws_region": "us-east-1"}
     s3.close()
-
-
-@pytest.fixture(scope="module")
-def s3_resource(s3_url: str) -> Iterator[Any]:
-    """A client of the tests' own."""
-    resource = boto3.resource("s3", endpoint_url=s3_url, region_name="us-east-1", **SECRETS)
-    yield resource
-    resource.meta.client.close()
-
-
-@pytest.fixture
-def bucket(s3_resource: Any) -> Iterator[Any]:
-    """The bucket, through a client of the test's own; emptied afterwards."""
-    bucket = s3_resource.create_bucket(Bucket=BUCKET)
-    yield bucket
-    bucket.objects.all().delete()
-    bucket.delete()
 
 
 def objects(bucket: Any) -> dict[str, bytes]:
@@ -193,7 +173,7 @@ def test_the_server_that_the_environment_names_counts(
     if url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     client = s3_client.made(
-        s3.Options.of({**SECRETS, "aws_bucket": BUCKET, "aws_region": "us-east-1"})
+        s3.Options.of({**S3_KEYS, "aws_bucket": BUCKET, "aws_region": "us-east-1"})
     )
     assert client.meta.config.request_checksum_calculation == checked
     client.close()
@@ -281,7 +261,7 @@ def test_connections_are_kept_for_all_vcons_at_once(
     """Or else most requests would open a connection of their own."""
     monkeypatch.setattr(http_client, "_at_once", http_client._at_once)
     http_client.fit(at_once)
-    options = {**SECRETS, "aws_bucket": BUCKET, "aws_region": "us-east-1", "connections": given}
+    options = {**S3_KEYS, "aws_bucket": BUCKET, "aws_region": "us-east-1", "connections": given}
     client = s3_client.made(s3.Options.of(options))
     assert client.meta.config.max_pool_connections == kept
     client.close()

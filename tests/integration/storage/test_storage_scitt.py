@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,29 +15,19 @@ from lib.vcon_redis import AsyncVconRedis, VconRedis
 from links.scitt import create_hashed_signed_statement, register_signed_statement
 from pipeline.runs.vcon_store import VconStore
 from storage import scitt
-from storage.scitt import ReceiptError, VendorError, close, delete, receipts, save
-from tests.integration.links.integrity.scitt_scene import KEY, UUID, VCON, new_key, options
-from tests.integration.support.vendors.transparency import Transparency, transparency
-from tests.plugins.scene import connected
+from storage.scitt import ReceiptError, VendorError, delete, receipts, save
+from tests.integration.links.integrity.scitt_scene import KEY, UUID, VCON, new_key, options, service
+from tests.integration.support.vendors.transparency import Transparency
 
 MISSING = "00000000-0000-8000-8000-000000000000"
+__all__ = ["service"]
 SUBJECTS = ["tel:+15550100", "tel:+15550101"]
 
 
-@pytest.fixture
-def service() -> Iterator[Transparency]:
-    """A service with an empty log."""
-    with transparency() as found:
-        yield found
-
-
 @pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that plugins find."""
-    async with connected(redis_url) as found:
-        await found.put(VCON)
-        yield found
-        await close()
+async def _kept(store: VconStore) -> None:
+    """The store has one vCon."""
+    await store.put(VCON)
 
 
 async def test_verified_receipts_are_kept_for_a_time(service: Transparency, redis_url: str) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from core.errors import ConfigurationError
-from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.config.parser import parse
 from pipeline.plugins.loader import load
@@ -20,7 +18,7 @@ from tests.canaries import canary
 from tests.integration.support.http_stand_in import Request, stand_in
 from tests.integration.support.vendors.spaceandtime import TABLE, SpaceAndTime, refuse
 from tests.integration.support.vendors_scene import transcribed
-from tests.plugins.scene import canonical, connected
+from tests.plugins.scene import canonical
 
 VCON = canonical("tags-as-json-text-0.4.0")
 UUID = VCON["uuid"]
@@ -43,12 +41,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SpaceAndTime]:
 
 
 @pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(20):
-        await store.put(VCON)
-        yield store
-        await close()
+async def _kept(store: VconStore) -> None:
+    """The store has one vCon."""
+    await store.put(VCON)
 
 
 async def test_a_vcon_is_a_row(server: SpaceAndTime) -> None:

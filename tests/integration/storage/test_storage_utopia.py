@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from core.errors import ConfigurationError
-from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.config.parser import parse
 from pipeline.plugins.loader import load
@@ -22,7 +21,7 @@ from tests.canaries import canary
 from tests.integration.support.http_stand_in import Request, stand_in
 from tests.integration.support.vendors.utopia import Utopia
 from tests.integration.support.vendors_scene import HEARD, transcribed
-from tests.plugins.scene import canonical, connected, sample_names
+from tests.plugins.scene import canonical, sample_names
 
 VCON = transcribed()
 UUID = VCON["uuid"]
@@ -39,12 +38,9 @@ def server() -> Iterator[Utopia]:
 
 
 @pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(20):
-        await store.put(VCON)
-        yield store
-        await close()
+async def _kept(store: VconStore) -> None:
+    """The store has one vCon."""
+    await store.put(VCON)
 
 
 def basis(*purposes: str, until: Any = "2027-01-01T00:00:00Z") -> dict[str, Any]:

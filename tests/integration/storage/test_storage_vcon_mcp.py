@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
 from storage import vcon_mcp
@@ -21,12 +19,11 @@ from tests.integration.support.vendors.vcon_mcp import (
 )
 from tests.integration.support.vendors.vcon_mcp import vcon_mcp as stand_in
 from tests.integration.support.vendors_scene import transcribed
-from tests.plugins.scene import canonical, connected, sample_names
+from tests.plugins.scene import canonical, sample_names
 
 VCON = canonical("tags-as-json-text-0.4.0")
 UUID = VCON["uuid"]
 OTHER = "00000000-0000-8000-8000-000000000000"
-CEILING_SECONDS = 20
 
 
 @pytest.fixture(params=[True, False], ids=["1.2 and later", "before 1.2"])
@@ -44,12 +41,9 @@ def server() -> Iterator[VconMcpStandIn]:
 
 
 @pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        await store.put(VCON)
-        yield store
-        await close()
+async def _kept(store: VconStore) -> None:
+    """The store has one vCon."""
+    await store.put(VCON)
 
 
 async def test_a_repeated_save_leaves_one_vcon(either: VconMcpStandIn, store: VconStore) -> None:

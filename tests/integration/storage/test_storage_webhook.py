@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from lib import vcon_egress_compat
-from lib.web.http_client import close
 from pipeline.runs.vcon_store import VconStore
 from storage import webhook
 from tests.integration.support.http_stand_in import StandIn, stand_in
 from tests.integration.support.vendors_scene import FAULTS, QUICK, SHORT
-from tests.plugins.scene import TAGGED, canonical, connected
+from tests.plugins.scene import TAGGED, canonical
 
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
-CEILING_SECONDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +33,9 @@ def receiver(server: StandIn) -> StandIn:
 
 
 @pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        await store.put(VCON)
-        yield store
-        await close()
+async def _kept(store: VconStore) -> None:
+    """The store has one vCon."""
+    await store.put(VCON)
 
 
 async def test_all_receivers_get_the_whole_vcon(receiver: StandIn) -> None:

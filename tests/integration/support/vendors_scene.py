@@ -9,16 +9,19 @@ import json
 import math
 import subprocess
 import wave
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lib import limits
+from lib.web.http_client import close
+from pipeline.runs.vcon_store import VconStore
+from tests.canaries import canary
 from tests.integration.support.http_stand_in import StandIn, stand_in
 from tests.integration.support.vendors.openai import CHECKS
-from tests.plugins.scene import Later, canonical
+from tests.plugins.scene import Later, canonical, connected
 
 INLINE = "recording-inline-wav-0.4.0"
 BY_URL = "recording-by-url-0.4.0"
@@ -29,6 +32,8 @@ QUICK = {"backoff": 0.001, "timeout": 30}
 SHORT = {"timeout": 0.2, "retries": 50}
 """The same, with a short time limit for a vendor that hangs."""
 HEARD = "Hello, my bike is broken."
+BUCKET = "conversations"
+S3_KEYS = {"aws_access_key_id": "who", "aws_secret_access_key": canary("secret-of-the-bucket")}
 
 ANSWER = {
     "text": HEARD,
@@ -54,6 +59,14 @@ DEEPGRAM = {
         ]
     },
 }
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[VconStore]:
+    """A store behind the connection that plugins find; the clients that they open are closed."""
+    async with connected(redis_url) as store:
+        yield store
+        await close()
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +120,24 @@ def s3_url() -> Iterator[str]:
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_resource(s3_url: str) -> Iterator[Any]:
+    """A client of the tests' own; one takes half a second."""
+    boto3 = Later("boto3")
+    resource = boto3.resource("s3", endpoint_url=s3_url, region_name="us-east-1", **S3_KEYS)
+    yield resource
+    resource.meta.client.close()
+
+
+@pytest.fixture
+def bucket(s3_resource: Any) -> Iterator[Any]:
+    """A bucket, emptied and removed afterwards."""
+    bucket = s3_resource.create_bucket(Bucket=BUCKET)
+    yield bucket
+    bucket.objects.all().delete()
+    bucket.delete()
 
 
 def tone(seconds: float, loudness: float = 0.5) -> list[int]:

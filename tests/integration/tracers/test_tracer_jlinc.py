@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
 from tests.canaries import canary
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.vendors_scene import FAULTS, QUICK, SHORT
-from tests.plugins.scene import TAGGED, canonical, connected
+from tests.plugins.scene import TAGGED, canonical
 from tracers import jlinc
 
 VCON = canonical(TAGGED)
@@ -27,7 +24,6 @@ LINKS = ["First Link", "second"]
 SYSTEM, FIRST, SECOND = (
     f"vcontest-{name}@jlinc.example" for name in ("system", "first_link", "second")
 )
-CEILING_SECONDS = 20
 
 
 @pytest.fixture
@@ -56,12 +52,9 @@ def options(vendors: StandIn, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
 
 
 @pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        await store.put(VCON)
-        yield store
-        await close()
+async def _kept(store: VconStore) -> None:
+    """The store has one vCon."""
+    await store.put(VCON)
 
 
 async def trace(options: dict[str, Any], index: int, before: str = UUID) -> bool:

@@ -1,16 +1,18 @@
-"""What the tests of the link and the storage `scitt` share: a key, options, a vCon with numbers."""
+"""What the tests of the link and the storage `scitt` share: a service, a key, options, a vCon."""
 
 from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.canaries import canary
-from tests.integration.support.vendors.transparency import Transparency
+from tests.integration.support.vendors.transparency import Transparency, transparency
 from tests.plugins.scene import TAGGED, canonical
 
 
@@ -29,6 +31,13 @@ VCON = canonical(TAGGED) | {
 }
 UUID = VCON["uuid"]
 QUICK = {"backoff": 0.001, "poll_interval": 0.001}
+
+
+@pytest.fixture
+def service() -> Iterator[Transparency]:
+    """A service with an empty log."""
+    with transparency() as found:
+        yield found
 
 
 def options(service: Transparency, **changes: Any) -> dict[str, Any]:

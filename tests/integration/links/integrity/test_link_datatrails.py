@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from pipeline.runs.vcon_store import VconStore
 from tests.canaries import canary
 from tests.integration.support.pipeline_fixtures import Scene, configured, link
 from tests.integration.support.vendors.datatrails import CLIENT, SECRET, DataTrails, datatrails
-from tests.plugins.scene import TAGGED, canonical, connected
+from tests.plugins.scene import TAGGED, canonical
 
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
@@ -36,14 +36,11 @@ def service() -> Iterator[DataTrails]:
 
 
 @pytest.fixture(autouse=True)
-async def store(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that plugins find; no day ends."""
+async def _kept(store: VconStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store has one vCon, and no day ends."""
     day = link_module.today()
     monkeypatch.setattr(link_module, "today", lambda: day)
-    async with connected(redis_url) as found:
-        await found.put(VCON)
-        yield found
-        await close()
+    await store.put(VCON)
 
 
 def options(service: DataTrails, **changes: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +25,19 @@ from tests.integration.links.integrity.scitt_scene import (
     new_key,
     options,
     receipts,
+    service,
 )
 from tests.integration.support.pipeline_fixtures import Scene, configured, link
-from tests.integration.support.vendors.transparency import Transparency, transparency
-from tests.plugins.scene import connected
+from tests.integration.support.vendors.transparency import Transparency
 
+__all__ = ["service"]
 SUBJECTS = ["tel:+15550100", "tel:+15550101"]
 
 
-@pytest.fixture
-def service() -> Iterator[Transparency]:
-    """A service with an empty log."""
-    with transparency() as found:
-        yield found
-
-
 @pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that plugins find."""
-    async with connected(redis_url) as found:
-        await found.put(VCON)
-        yield found
-        await close()
+async def _kept(store: VconStore) -> None:
+    """The store has one vCon."""
+    await store.put(VCON)
 
 
 async def now() -> dict[str, Any]:

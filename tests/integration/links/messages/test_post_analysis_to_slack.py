@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
@@ -19,26 +18,18 @@ from pipeline.live_config import Configuration
 from pipeline.plugins.loader import load
 from pipeline.runs.vcon_store import VconStore
 from tests.canaries import canary
-from tests.integration.links.vendor_links_scene import CEILING_SECONDS, MISSING, now, problem
+from tests.integration.links.vendor_links_scene import MISSING, now, problem
 from tests.integration.support.http_stand_in import stand_in
 from tests.integration.support.pipeline_fixtures import Scene, configured, link
 from tests.integration.support.vendors.slack import Slack
 from tests.integration.support.vendors_scene import QUICK, transcribed
-from tests.plugins.scene import Later, connected
+from tests.plugins.scene import Later
 
 slack_link = Later("links.post_analysis_to_slack")
 TOKEN = "xoxb-" + canary("token")
 TEAM, DEFAULT = "team-red-alerts", "alerts"
 FRUSTRATED = {"type": "customer_frustration", "dialog": 0, "body": "NEEDS REVIEW: angry"}
 SUMMARY = {"type": "summary", "dialog": 0, "body": "A broken bike.", "encoding": "none"}
-
-
-@pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        yield store
-        await close()
 
 
 @pytest.fixture

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from lib.web.http_client import close
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.links.vendor_links_scene import (
-    CEILING_SECONDS,
     KEY,
     after,
     labelling,
@@ -21,18 +17,10 @@ from tests.integration.links.vendor_links_scene import (
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.vendors.openai import CHAT, chat
 from tests.integration.support.vendors_scene import HEARD, transcribed, written
-from tests.plugins.scene import Later, connected, tags
+from tests.plugins.scene import Later, tags
 
 link = Later("links.analyze_and_label")
 KIND = "labeled_analysis"
-
-
-@pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        yield store
-        await close()
 
 
 async def labelled(

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from lib.ai import chat as lib_chat
-from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
-from tests.integration.links.vendor_links_scene import CEILING_SECONDS, KEY, after, judging
+from tests.integration.links.vendor_links_scene import KEY, after, judging
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.vendors.openai import CHAT, chat
 from tests.integration.support.vendors_scene import INLINE, transcribed, written
-from tests.plugins.scene import Later, connected
+from tests.plugins.scene import Later
 
 link = Later("links.analyze_vcon")
 KIND = "json_analysis"
-
-
-@pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        yield store
-        await close()
 
 
 def sent(vendors: StandIn) -> str:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
-from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.links.vendor_links_scene import (
-    CEILING_SECONDS,
     KEY,
     after,
     engaging,
@@ -21,18 +17,10 @@ from tests.integration.links.vendor_links_scene import (
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.vendors.openai import RESPONSES, response
 from tests.integration.support.vendors_scene import HEARD, transcribed, written
-from tests.plugins.scene import Later, connected, tags
+from tests.plugins.scene import Later, tags
 
 link = Later("links.detect_engagement")
 KIND = "engagement_analysis"
-
-
-@pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        yield store
-        await close()
 
 
 async def test_the_answer_is_an_analysis_and_a_tag(store: VconStore, vendors: StandIn) -> None:

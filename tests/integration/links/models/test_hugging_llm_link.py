@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
 from tests.canaries import canary
-from tests.integration.links.vendor_links_scene import CEILING_SECONDS, MISSING, after, problem
+from tests.integration.links.vendor_links_scene import MISSING, after, problem
 from tests.integration.support.http_stand_in import StandIn, stand_in
 from tests.integration.support.vendors.hugging_face_router import PATH, HuggingFaceRouter
 from tests.integration.support.vendors.openai import JSON_ANSWER, chat
@@ -27,13 +25,14 @@ from tests.integration.support.vendors_scene import (
     transcribed,
     written,
 )
-from tests.plugins.scene import Later, connected
+from tests.plugins.scene import Later
 
 link = Later("links.hugging_llm_link")
 TOKEN = "hf_" + canary("token")
 KIND = "llm_analysis"
 TRANSFORMERS = """
 calls = []
+
 
 def pipeline(task, model, device):
     def generate(text, **options):
@@ -42,14 +41,6 @@ def pipeline(task, model, device):
     return generate
 """
 """The two calls of the package `transformers` that the link makes: its models take gigabytes."""
-
-
-@pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        yield store
-        await close()
 
 
 @pytest.fixture(scope="module")

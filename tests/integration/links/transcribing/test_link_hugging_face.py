@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.links.vendor_links_scene import (
-    CEILING_SECONDS,
     KEY,
     after,
     hugging,
@@ -32,20 +28,12 @@ from tests.integration.support.vendors_scene import (
     with_recording,
     written,
 )
-from tests.plugins.scene import Later, canonical, connected
+from tests.plugins.scene import Later, canonical
 
 link = Later("links.hugging_face_whisper")
 transcribe = Later("links.transcribe")
 LONG = 31
 MEBIBYTE = 1024 * 1024
-
-
-@pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        yield store
-        await close()
 
 
 def transcript(found: dict[str, Any]) -> dict[str, Any]:

@@ -8,14 +8,13 @@ import logging
 import shutil
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lib.recordings.audio import AudioError
-from lib.web.http_client import close
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.links.vendor_links_scene import (
     CEILING_SECONDS,
@@ -26,10 +25,11 @@ from tests.integration.links.vendor_links_scene import (
 )
 from tests.integration.support.vendors_scene import INLINE, tone, with_recording, written
 from tests.integration.support.whisper_model import SECONDS, SENTENCE, write_model
-from tests.plugins.scene import Later, canonical, connected
+from tests.plugins.scene import Later, canonical
 
 link, transcribe = Later("links.whisper_builtin"), Later("links.transcribe")
 local_whisper = Later("lib.ai.local_whisper")
+pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +43,6 @@ def options(folder: Path) -> Iterator[dict[str, Any]]:
     """Options for it; the tests share the loaded model."""
     yield {"model_path": str(folder), "device": "cpu", "cpu_threads": 1}
     local_whisper.close()
-
-
-@pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        yield store
-        await close()
 
 
 def transcript(found: dict[str, Any]) -> dict[str, Any]:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lib.fetching import FetchError
-from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.links.vendor_links_scene import (
-    CEILING_SECONDS,
     KEY,
     after,
     asking_vfun,
@@ -26,18 +22,10 @@ from tests.integration.links.vendor_links_scene import (
 from tests.integration.support.http_stand_in import Request, StandIn
 from tests.integration.support.vendors import vfun
 from tests.integration.support.vendors_scene import HEARD, INLINE, streamed, wav, written
-from tests.plugins.scene import Later, canonical, connected
+from tests.plugins.scene import Later, canonical
 
 link = Later("links.wtf_transcribe")
 KIND = "wtf_transcription"
-
-
-@pytest.fixture(autouse=True)
-async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that plugins find."""
-    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
-        yield store
-        await close()
 
 
 def sent(vendors: StandIn) -> dict[str, tuple[str, bytes]]:
