@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from lib import aliases, vcon_library
+from lib import vcon_library
+from lib.vcon_server import aliases
 
 aliases.install()
 vcon_library.prepare()

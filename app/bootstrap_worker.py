@@ -10,7 +10,7 @@ from core.observability.metrics_export import MetricsFile
 from core.observability.telemetry import Telemetry
 from core.settings import Settings
 from core.thread_pool import in_own_thread, widen_shared_pool
-from lib.host import receive_plugins
+from lib.vcon_server.host import receive_plugins
 from lib.web import http_client
 from pipeline.config import yaml_file
 from pipeline.worker.process import WorkerProcess

@@ -29,7 +29,7 @@ from core.observability.metrics_export import MetricsPage
 from core.observability.telemetry import Telemetry
 from core.settings import Settings
 from core.thread_pool import in_own_thread, widen_shared_pool
-from lib.host import receive_plugins
+from lib.vcon_server.host import receive_plugins
 from pipeline.composition import PipelineComposition
 from pipeline.config import yaml_file
 from pipeline.operator.register import HostFacts

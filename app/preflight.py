@@ -30,7 +30,7 @@ from core.plugboard.reconnect import CloseKind
 from core.plugboard.session import Limits, try_connection
 from core.settings import ApiProcessSettings, Settings, load_settings, settings_of_installation
 from core.thread_pool import in_own_thread
-from lib.host import receive_plugins
+from lib.vcon_server.host import receive_plugins
 from pipeline.admin.redis_checks import shortcomings
 from pipeline.admin.unread_lists import unread_at_a_glance
 from pipeline.config import yaml_file

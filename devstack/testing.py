@@ -25,8 +25,8 @@ from uuid import uuid4
 
 from devstack.servers.folders import temporary_folder
 from devstack.servers.valkey import Valkey
-from lib import aliases
 from lib.vcon_library import prepare
+from lib.vcon_server import aliases
 from pipeline.config.parser import parse
 from pipeline.plugins.loader import Loaded, LoadedStorage, Plugins, load
 from pipeline.redis_client import client

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from lib.config import get_config
-from lib.dlq_utils import get_ingress_list_dlq_name
 from lib.metrics import register_observable_gauge
+from lib.vcon_server.config import get_config
+from lib.vcon_server.dlq_utils import get_ingress_list_dlq_name
 
 LENGTH = "conserver.ingress_list.length"
 MEMORY = "conserver.redis.memory_used_bytes"

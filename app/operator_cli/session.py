@@ -18,7 +18,7 @@ from core.errors import UnavailableError
 from core.operator_interfaces import OperatorApi
 from core.settings import Settings
 from core.thread_pool import in_own_thread
-from lib.host import receive_plugins
+from lib.vcon_server.host import receive_plugins
 from pipeline.composition import PipelineComposition
 from pipeline.config import yaml_file
 from pipeline.live_config import Configuration, keep_secrets

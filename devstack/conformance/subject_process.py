@@ -28,8 +28,9 @@ from devstack.conformance import growing
 from devstack.conformance.cases import Case
 from devstack.conformance.host import Host, kind_in, refusal, unreadable
 from devstack.conformance.watching import Warned, Watch, open_sockets, threads
-from lib import aliases, limits
+from lib import limits
 from lib.vcon_library import prepare
+from lib.vcon_server import aliases
 
 THREAD_SECONDS = 1.0
 """How long threads may take to end."""

@@ -61,7 +61,7 @@ def parsed(
 
 
 def filled(content: bytes) -> object:
-    """The document with the variables that plugins see filled in, for `lib.config`.
+    """The document with the variables that plugins see filled in, for `lib.vcon_server.config`.
 
     Raises:
         yaml.YAMLError: it is no YAML.

@@ -19,7 +19,7 @@ import pytest
 from core.settings import Settings
 from lib import fetching, limits
 from lib.fetching import FetchError, FetchRefusedError, fetch, is_public
-from lib.host import receive_plugins
+from lib.vcon_server.host import receive_plugins
 from pipeline.config import yaml_file
 from pipeline.runs import call_scope
 

@@ -12,7 +12,8 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from core.errors import UnavailableError
-from lib import aliases, context_utils, error_tracking, redis_mgr
+from lib import context_utils, error_tracking, redis_mgr
+from lib.vcon_server import aliases
 from pipeline.redis_client import client as connection
 from pipeline.redis_client.client import RedisConnection
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lib import aliases
 from lib.vcon_library import prepare
+from lib.vcon_server import aliases
 from links import tag
 from pipeline.config.parser import parse
 from pipeline.plugins.loader import LoadedLink, load

@@ -16,7 +16,7 @@ import pytest
 
 from core.errors import ConfigurationError, PluginFailedError
 from core.settings import Settings
-from lib import aliases
+from lib.vcon_server import aliases
 from pipeline.config.parser import StorageSpec, parse
 from pipeline.plugins.installer import Installer
 from pipeline.plugins.loader import Plugins, load, load_storage

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import storage
-from lib import aliases
+from lib.vcon_server import aliases
 from pipeline.config.parser import parse
 from pipeline.plugins.loader import LoadedStorage, load
 from pipeline.runs.vcon_store import VconStore

@@ -14,7 +14,7 @@ import pytest
 
 import storage
 from devstack.servers.postgres import Postgres
-from lib import aliases
+from lib.vcon_server import aliases
 from pipeline.config.parser import parse
 from pipeline.plugins.loader import LoadedStorage, load
 from pipeline.runs.vcon_store import VconStore

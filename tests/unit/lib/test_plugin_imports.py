@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lib import aliases
+from lib.vcon_server import aliases
 
 NAMES = {
     "lib.ai_usage": ["send_ai_usage_data_for_tracking"],

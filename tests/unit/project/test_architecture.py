@@ -80,7 +80,7 @@ SMALL_FILES = {
     "pipeline/worker/unclaimed.py": "one duty beside the worker's loop",
     "links/webhook/signature.py": "the algorithm that receivers of webhooks implement",
     "storage/file/threads.py": "one mechanism with its own theory, apart from what is written",
-    "lib/dlq_utils.py": "a module that plugins import by name, as in vcon-server",
+    "lib/vcon_server/dlq_utils.py": "a module that plugins import by name, as in vcon-server",
     "lib/mongo_client.py": "what storages, which import `lib` alone, get of FlowLang's client",
     "flowlang/connections/loss.py": "what a lost connection is, for every type of connection",
     "flowlang/connections/postgres/times.py": "the conversion of dates, without the driver's pool",

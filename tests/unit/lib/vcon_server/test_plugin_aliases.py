@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import aliases
+from lib.vcon_server import aliases
 
 
 @pytest.fixture(autouse=True)

@@ -2,10 +2,11 @@
 
 from typing import Protocol
 
-from lib import aliases, config, limits, vcon_egress_compat
-from lib import settings as library_settings
+from lib import limits, vcon_egress_compat
 from lib.vcon_library import prepare
 from lib.vcon_redis import VconRedis
+from lib.vcon_server import aliases, config
+from lib.vcon_server import settings as library_settings
 
 
 class PluginSettings(Protocol):
@@ -27,7 +28,7 @@ class PluginSettings(Protocol):
 def receive_plugins(settings: PluginSettings, fill: config.Fill) -> None:
     """Install the import aliases, patch the `vcon` library on import, and set defaults in `lib`.
 
-    `fill` reads a configuration file for `lib.config`.
+    `fill` reads a configuration file for `lib.vcon_server.config`.
     """
     aliases.install()
     prepare()

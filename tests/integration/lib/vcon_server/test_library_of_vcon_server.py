@@ -16,7 +16,7 @@ from redis.asyncio import Redis as AsyncRedis
 from core.observability.metrics import PLUGINS
 from devstack.testing import PluginBench, sample_vcon
 from lib import listen_list, process_utils, queue_metrics
-from lib.storage_base import Storage
+from lib.vcon_server.storage_base import Storage
 from pipeline.config import yaml_file
 from pipeline.live_config import Configuration
 from pipeline.plugins.loader import Plugins
@@ -44,8 +44,8 @@ def bench(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     (path := tmp_path / "config.yml").write_text(FILE)
     monkeypatch.setenv("CONSERVER_CONFIG_FILE", str(path))
     monkeypatch.setenv("SHELF", str(tmp_path / "shelf"))
-    monkeypatch.setattr("lib.settings._host", [])
-    monkeypatch.setattr("lib.config._fill", [yaml_file.filled])
+    monkeypatch.setattr("lib.vcon_server.settings._host", [])
+    monkeypatch.setattr("lib.vcon_server.config._fill", [yaml_file.filled])
     monkeypatch.setattr("pipeline.storages.storage_fallback._installed", [])
     with PluginBench(redis_url) as bench:
         yield bench

@@ -19,15 +19,15 @@ from types import ModuleType
 
 PREFIX = "server"
 ROOMS = ("lib", "links", "storage", "tracers")
-OURS = {"redis_mgr": "lib.redis_mgr", "storage.base": "lib.storage_base"}
+OURS = {"redis_mgr": "lib.redis_mgr", "storage.base": "lib.vcon_server.storage_base"}
 """Aliases that hold although the path may have a module of that name."""
 HOOKS = ("hook", "after_link_hook", "vcon_hook")
 """The modules that vcon-server's users replace by their own."""
 UNLESS_THERE = {
-    "config": "lib.config",
-    "dlq_utils": "lib.dlq_utils",
-    "settings": "lib.settings",
-    **dict.fromkeys(HOOKS, "lib.default_hooks"),
+    "config": "lib.vcon_server.config",
+    "dlq_utils": "lib.vcon_server.dlq_utils",
+    "settings": "lib.vcon_server.settings",
+    **dict.fromkeys(HOOKS, "lib.vcon_server.default_hooks"),
 }
 """Aliases that hold where nothing else has a module of that name."""
 _CODE = ("*.py", "*.so", "*/*.py")

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from lib.config import get_config
 from lib.plain_calls import plain_too
+from lib.vcon_server.config import get_config
 from pipeline.storages.storage_fallback import LoadedStorage, installed
 
 

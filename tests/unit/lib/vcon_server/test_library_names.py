@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from lib import aliases, config, settings
 from lib.phone_number_utils import get_e164_number
 from lib.vcon_compat import normalize_legacy_fields
+from lib.vcon_server import aliases, config, settings
 from pipeline.config import yaml_file
 from pipeline.worker.slots.limits import ASYNC as ASYNC_SLOTS
 
@@ -22,9 +22,9 @@ from pipeline.worker.slots.limits import ASYNC as ASYNC_SLOTS
 @pytest.fixture(autouse=True)
 def _plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No service, and fresh imports of the aliases."""
-    monkeypatch.setattr("lib.settings._host", [])
-    monkeypatch.setattr("lib.config._fill", [])
-    monkeypatch.setattr("lib.config._read", {})
+    monkeypatch.setattr("lib.vcon_server.settings._host", [])
+    monkeypatch.setattr("lib.vcon_server.config._fill", [])
+    monkeypatch.setattr("lib.vcon_server.config._read", {})
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     _forget()
     aliases.install()
@@ -85,7 +85,7 @@ def test_settings_are_vcon_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="VCON_DLQ_EXPIRY cannot be read"):
         _ = settings.VCON_DLQ_EXPIRY
     with pytest.raises(ImportError, match="NO_SUCH_NAME"):
-        from lib.settings import NO_SUCH_NAME  # noqa: F401
+        from lib.vcon_server.settings import NO_SUCH_NAME  # noqa: F401
     assert "REDIS_URL" in dir(settings)
 
 

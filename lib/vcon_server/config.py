@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from lib import settings
+from lib.vcon_server import settings
 
 type Fill = Callable[[bytes], Any]
 """Reads the bytes of a configuration file into a document with its variables filled."""
