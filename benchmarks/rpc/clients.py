@@ -13,7 +13,7 @@ from benchmarks.processes import children
 from benchmarks.rpc.names import INGRESS
 from core.plugboard.handshake import handshake_url
 from devstack.plugboard import DevelopmentPlugboard
-from devstack.plugboard.directory import Service
+from devstack.plugboard.board.directory import Service
 from devstack.servers.stack import EmbeddedStack
 
 ROOT = Path(__file__).parents[2]

@@ -1,9 +1,9 @@
 """A development Plugboard: a scriptable server with the measured behaviour of the real one."""
 
-from devstack.plugboard.board import Counters, NoConsumersError
-from devstack.plugboard.consumer_connection import ConsumerConnection
-from devstack.plugboard.directory import AccountToken, Service, Token
-from devstack.plugboard.faults import Faults
+from devstack.plugboard.board.board import Counters, NoConsumersError
+from devstack.plugboard.board.directory import AccountToken, Service, Token
+from devstack.plugboard.board.faults import Faults
+from devstack.plugboard.connections.consumer_connection import ConsumerConnection
 from devstack.plugboard.load import Load, drive
 from devstack.plugboard.server import DevelopmentPlugboard
 from devstack.plugboard.settings import PlugboardSettings, Variant

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from devstack.plugboard.directory import AccountToken, Service, Token
+from devstack.plugboard.board.directory import AccountToken, Service, Token
 from devstack.plugboard.server import DevelopmentPlugboard
 from devstack.plugboard.settings import PlugboardSettings, Variant
 

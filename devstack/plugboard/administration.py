@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 from websockets.exceptions import ProtocolError
 
-from devstack.plugboard.consumer_connection import ConsumerConnection
-from devstack.plugboard.directory import Service, Token
-from devstack.plugboard.faults import Faults
-from devstack.plugboard.http_replies import Reply, json_reply
-from devstack.plugboard.http_requests import HttpRequest
+from devstack.plugboard.board.directory import Service, Token
+from devstack.plugboard.board.faults import Faults
+from devstack.plugboard.connections.consumer_connection import ConsumerConnection
+from devstack.plugboard.connections.http_replies import Reply, json_reply
+from devstack.plugboard.connections.http_requests import HttpRequest
 from devstack.plugboard.operations import Operations
 
 PREFIX = "/_dev"

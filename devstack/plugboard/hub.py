@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Protocol
 
-from devstack.plugboard.board import Board
-from devstack.plugboard.faults import Faults
+from devstack.plugboard.board.board import Board
+from devstack.plugboard.board.faults import Faults
+from devstack.plugboard.board.sockets import Answer, Effect, Hangup, Requester, Send, Socket
 from devstack.plugboard.settings import PlugboardSettings
-from devstack.plugboard.sockets import Answer, Effect, Hangup, Requester, Send, Socket
 
 
 class Wire(Protocol):

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from devstack.plugboard.directory import Service
+from devstack.plugboard.board.directory import Service
+from devstack.plugboard.board.sockets import TIMED_OUT
 from devstack.plugboard.operations import Operations
-from devstack.plugboard.sockets import TIMED_OUT
 
 
 @dataclass(slots=True)

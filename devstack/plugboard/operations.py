@@ -8,14 +8,14 @@ from typing import Any
 
 import orjson
 
-from devstack.plugboard.board import Board, Counters
-from devstack.plugboard.consumer_connection import ConsumerConnection
-from devstack.plugboard.directory import AccountToken, Directory, Service, Token
-from devstack.plugboard.faults import Faults
+from devstack.plugboard.board.board import Board, Counters
+from devstack.plugboard.board.directory import AccountToken, Directory, Service, Token
+from devstack.plugboard.board.faults import Faults
+from devstack.plugboard.board.sockets import TIMED_OUT, Effect, Requester
+from devstack.plugboard.connections.consumer_connection import ConsumerConnection
 from devstack.plugboard.hub import Hub
 from devstack.plugboard.observation import Predicate, Watch
 from devstack.plugboard.settings import PlugboardSettings
-from devstack.plugboard.sockets import TIMED_OUT, Effect, Requester
 
 
 class Operations:

@@ -5,8 +5,8 @@ import secrets
 from typing import Self
 
 from devstack.plugboard.administration import USER, AdminApi
-from devstack.plugboard.board import Board
-from devstack.plugboard.caller_connection import CallerConnection
+from devstack.plugboard.board.board import Board
+from devstack.plugboard.connections.caller_connection import CallerConnection
 from devstack.plugboard.hub import Hub
 from devstack.plugboard.operations import Operations
 from devstack.plugboard.settings import PlugboardSettings

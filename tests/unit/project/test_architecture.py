@@ -87,10 +87,10 @@ SMALL_FILES = {
     "devstack/callers.py": "load for a soak; knows no services",
     "devstack/conformance/peers_view.py": "what is seen of a call; rules judge it",
     "devstack/chaos/system/log_lines.py": "the only reader of the service's log",
-    "devstack/plugboard/bursts.py": "one behaviour of the Plugboard to a file",
+    "devstack/plugboard/board/bursts.py": "one behaviour of the Plugboard to a file",
     "devstack/servers/prometheus.py": "one program of Debian to a file",
     "devstack/plugboard/observation.py": "one behaviour of the Plugboard to a file",
-    "devstack/plugboard/pending.py": "one behaviour of the Plugboard to a file",
+    "devstack/plugboard/board/pending.py": "one behaviour of the Plugboard to a file",
 }
 """Files under 60 lines with a single importer, each with the reason why it is not part of that."""
 
@@ -100,7 +100,6 @@ LARGE_FOLDERS = {
     "actions": "one file for each action or family of actions",
     "lib": "modules that plugins import by name, as in vcon-server",
     "links": "modules that configurations name, as in vcon-server",
-    "devstack/plugboard": "the Plugboard for tests, one file for each part of the protocol",
 }
 """Folders with more than 16 Python files, each with the reason."""
 

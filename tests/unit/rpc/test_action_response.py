@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.action_response import ActionResponse
-from devstack.plugboard.http_replies import relay
+from devstack.plugboard.connections.http_replies import relay
 from devstack.plugboard.settings import Variant
 
 RELAYABLE = [status.value for status in HTTPStatus if status >= 200]

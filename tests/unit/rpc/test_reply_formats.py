@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from core.action_response import ActionResponse
 from core.rpc.request_handler import REPLY_FORMATS, encode, reply_format
-from devstack.plugboard.http_replies import Reply, relay
+from devstack.plugboard.connections.http_replies import Reply, relay
 from devstack.plugboard.settings import Variant
 
 MAIN, BUGFIXES = Variant.MAIN, Variant.BUGFIXES

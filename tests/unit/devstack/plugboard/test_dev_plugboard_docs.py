@@ -6,7 +6,7 @@ from pathlib import Path
 from devstack.plugboard import DevelopmentPlugboard, Faults, PlugboardSettings
 from devstack.plugboard.administration import PREFIX, ROUTES
 
-PAGE = (Path(__file__).parents[3] / "docs" / "development-plugboard.md").read_text()
+PAGE = (Path(__file__).parents[4] / "docs" / "development-plugboard.md").read_text()
 FIELDS = [field.name for kind in (PlugboardSettings, Faults) for field in dataclasses.fields(kind)]
 CALLS = [name for name in dir(DevelopmentPlugboard) if not name.startswith("_")]
 PLAIN = {"running", "http_url", "admin_url", "settings", "directory"}

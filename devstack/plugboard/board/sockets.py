@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from devstack.plugboard.directory import Service, Token
-from devstack.plugboard.serializers import Serializer
+from devstack.plugboard.board.directory import Service, Token
+from devstack.plugboard.board.serializers import Serializer
 
 TOPIC = "service"
 

@@ -7,7 +7,7 @@ is enough.
 from itertools import takewhile
 from typing import NamedTuple
 
-from devstack.plugboard.sockets import Requester
+from devstack.plugboard.board.sockets import Requester
 
 
 class Waiting(NamedTuple):

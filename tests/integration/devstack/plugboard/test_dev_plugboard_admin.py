@@ -8,7 +8,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidMessage, InvalidStatus
 
 from devstack.plugboard.administration import AdminApi
-from devstack.plugboard.http_requests import HttpRequest
+from devstack.plugboard.connections.http_requests import HttpRequest
 from tests.integration.support.plugboard_scene import Scene, plugboard
 
 SUCCESS = {"status": "success", "message": None}

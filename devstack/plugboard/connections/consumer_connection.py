@@ -6,9 +6,9 @@ import json
 from collections import deque
 from typing import Any
 
-from devstack.plugboard.framing import Framing, text_frame
+from devstack.plugboard.board.sockets import Socket, push
+from devstack.plugboard.connections.framing import Framing, text_frame
 from devstack.plugboard.hub import Hub
-from devstack.plugboard.sockets import Socket, push
 
 
 class ConsumerConnection(asyncio.Protocol):

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from devstack.plugboard.directory import Directory, Service
-from devstack.plugboard.roster import canonical_actions
+from devstack.plugboard.board.directory import Directory, Service
+from devstack.plugboard.board.roster import canonical_actions
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SERVICE = Service(1, "basic", NOW, NOW)

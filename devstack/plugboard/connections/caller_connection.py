@@ -10,14 +10,14 @@ from typing import cast
 
 import h11
 
-from devstack.plugboard import entrance, handshake
-from devstack.plugboard import http_replies as replies
-from devstack.plugboard.board import NoConsumersError
-from devstack.plugboard.consumer_connection import ConsumerConnection
-from devstack.plugboard.http_replies import Reply, relay
-from devstack.plugboard.http_requests import HttpRequest, oversized_line
+from devstack.plugboard.board.board import NoConsumersError
+from devstack.plugboard.board.sockets import TIMED_OUT, Socket
+from devstack.plugboard.connections import entrance, handshake
+from devstack.plugboard.connections import http_replies as replies
+from devstack.plugboard.connections.consumer_connection import ConsumerConnection
+from devstack.plugboard.connections.http_replies import Reply, relay
+from devstack.plugboard.connections.http_requests import HttpRequest, oversized_line
 from devstack.plugboard.hub import Hub
-from devstack.plugboard.sockets import TIMED_OUT, Socket
 
 # Well above what the line limits let through.
 _LARGEST_HEAD = 1_000_000

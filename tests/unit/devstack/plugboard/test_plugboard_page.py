@@ -10,10 +10,10 @@ import pytest
 from core.action_response import ActionResponse
 from core.errors import STATUS_OF
 from core.rpc.request_handler import REPLY_FORMATS, encode
-from devstack.plugboard.http_replies import relay
+from devstack.plugboard.connections.http_replies import relay
 from devstack.plugboard.settings import REQUEST_LINE_LIMITS, Variant
 
-PAGE = (Path(__file__).parents[3] / "docs" / "plugboard.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[4] / "docs" / "plugboard.md").read_text(encoding="utf-8")
 EXAMPLE = re.compile(
     r"^\| `(\{.*?\})` \| `(\w+)` \| (\d+) `(\{.*?\})` \| (\d+) `(\{.*?\})` \|$", re.MULTILINE
 )

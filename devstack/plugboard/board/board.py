@@ -8,15 +8,14 @@ import os
 from dataclasses import dataclass
 from datetime import datetime
 
-from devstack.plugboard.bursts import Bursts
-from devstack.plugboard.channels import Channels
-from devstack.plugboard.directory import Directory, Service, Token
-from devstack.plugboard.faults import Faults
-from devstack.plugboard.pending import Pending
-from devstack.plugboard.roster import Roster
-from devstack.plugboard.serializers import MalformedError
-from devstack.plugboard.settings import PlugboardSettings
-from devstack.plugboard.sockets import (
+from devstack.plugboard.board.bursts import Bursts
+from devstack.plugboard.board.channels import Channels
+from devstack.plugboard.board.directory import Directory, Service, Token
+from devstack.plugboard.board.faults import Faults
+from devstack.plugboard.board.pending import Pending
+from devstack.plugboard.board.roster import Roster
+from devstack.plugboard.board.serializers import MalformedError
+from devstack.plugboard.board.sockets import (
     TIMED_OUT,
     TOPIC,
     Answer,
@@ -27,6 +26,7 @@ from devstack.plugboard.sockets import (
     Socket,
     push,
 )
+from devstack.plugboard.settings import PlugboardSettings
 
 
 class NoConsumersError(LookupError):

@@ -6,19 +6,19 @@ from typing import Any
 import pytest
 from websockets.protocol import CLIENT, Protocol
 
-from devstack.plugboard.framing import Framing, Received, text_frame, whole_text_frames
-from devstack.plugboard.http_requests import (
-    HEADER_LINE_TOO_LONG,
-    REQUEST_LINE_TOO_LONG,
-    form,
-    oversized_line,
-)
-from devstack.plugboard.serializers import (
+from devstack.plugboard.board.serializers import (
     ArraySerializer,
     MalformedError,
     Message,
     ObjectSerializer,
     serializer_for,
+)
+from devstack.plugboard.connections.framing import Framing, Received, text_frame, whole_text_frames
+from devstack.plugboard.connections.http_requests import (
+    HEADER_LINE_TOO_LONG,
+    REQUEST_LINE_TOO_LONG,
+    form,
+    oversized_line,
 )
 from devstack.plugboard.settings import PlugboardSettings, Variant
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from devstack.plugboard import http_replies as replies
-from devstack.plugboard.directory import Directory
-from devstack.plugboard.entrance import Call, RefusedError, admit
-from devstack.plugboard.http_replies import Reply, relay
-from devstack.plugboard.http_requests import HttpRequest
+from devstack.plugboard.board.directory import Directory
+from devstack.plugboard.connections import http_replies as replies
+from devstack.plugboard.connections.entrance import Call, RefusedError, admit
+from devstack.plugboard.connections.http_replies import Reply, relay
+from devstack.plugboard.connections.http_requests import HttpRequest
 from devstack.plugboard.settings import Variant
 
 MAIN, BUGFIXES = Variant.MAIN, Variant.BUGFIXES

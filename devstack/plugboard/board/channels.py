@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
-from devstack.plugboard.faults import Faults
-from devstack.plugboard.roster import Roster, canonical_actions, is_object
-from devstack.plugboard.serializers import Message
-from devstack.plugboard.sockets import TOPIC, Channel, Effect, Send, Socket, finish, push
+from devstack.plugboard.board.faults import Faults
+from devstack.plugboard.board.roster import Roster, canonical_actions, is_object
+from devstack.plugboard.board.serializers import Message
+from devstack.plugboard.board.sockets import TOPIC, Channel, Effect, Send, Socket, finish, push
 
 
 class Channels:

@@ -3,8 +3,8 @@
 import json
 from dataclasses import dataclass, field
 
-from devstack.plugboard.faults import Faults
-from devstack.plugboard.sockets import Socket
+from devstack.plugboard.board.faults import Faults
+from devstack.plugboard.board.sockets import Socket
 
 
 @dataclass(slots=True)

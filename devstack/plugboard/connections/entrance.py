@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.phoenix.lenient_json import without_deep_values
-from devstack.plugboard import http_replies as replies
-from devstack.plugboard.directory import AccountToken, Directory, Service
-from devstack.plugboard.http_replies import Reply
-from devstack.plugboard.http_requests import HttpRequest, form
-from devstack.plugboard.serializers import finite
+from devstack.plugboard.board.directory import AccountToken, Directory, Service
+from devstack.plugboard.board.serializers import finite
+from devstack.plugboard.connections import http_replies as replies
+from devstack.plugboard.connections.http_replies import Reply
+from devstack.plugboard.connections.http_requests import HttpRequest, form
 from devstack.plugboard.settings import Variant
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from devstack.plugboard.board import Board, NoConsumersError
-from devstack.plugboard.directory import Directory, Service
-from devstack.plugboard.faults import Faults
-from devstack.plugboard.serializers import serializer_for
+from devstack.plugboard.board.board import Board, NoConsumersError
+from devstack.plugboard.board.directory import Directory, Service
+from devstack.plugboard.board.faults import Faults
+from devstack.plugboard.board.serializers import serializer_for
+from devstack.plugboard.board.sockets import TIMED_OUT, Answer, Send, Socket
 from devstack.plugboard.settings import PlugboardSettings
-from devstack.plugboard.sockets import TIMED_OUT, Answer, Send, Socket
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TOKENS = ("AAAA", "BBBB", "CCCC", "DDDD")

@@ -12,14 +12,14 @@ from websockets.exceptions import InvalidHandshake
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
-from devstack.plugboard.board import Board
-from devstack.plugboard.directory import Token
-from devstack.plugboard.http_replies import HTML, TEXT, Reply
-from devstack.plugboard.http_requests import HttpRequest
-from devstack.plugboard.roster import canonical_actions
-from devstack.plugboard.serializers import serializer_for
+from devstack.plugboard.board.board import Board
+from devstack.plugboard.board.directory import Token
+from devstack.plugboard.board.roster import canonical_actions
+from devstack.plugboard.board.serializers import serializer_for
+from devstack.plugboard.board.sockets import Socket
+from devstack.plugboard.connections.http_replies import HTML, TEXT, Reply
+from devstack.plugboard.connections.http_requests import HttpRequest
 from devstack.plugboard.settings import PlugboardSettings
-from devstack.plugboard.sockets import Socket
 
 PATHS = ("/websocket", "/websocket/")
 
