@@ -11,6 +11,7 @@ from app.pipeline_host import PipelineHost, RequestSource, connection_backoff
 from app.published_actions import offered_actions, published_actions
 from app.signals import LINGER, StopSignals, end_within
 from core.action_registry import ActionRegistry
+from core.concurrency.thread_pool import BlockingPool, in_own_thread
 from core.credentials import Credentials
 from core.db.database import database
 from core.db.registrations import Records
@@ -24,7 +25,6 @@ from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import dispatcher
 from core.rpc.request_handler import RequestLimits, reply_format
 from core.settings import Settings
-from core.thread_pool import BlockingPool, in_own_thread
 from pipeline.live_config import until_still
 from pipeline.operator.register import HostFacts
 from pipeline.runs.factories import config_path

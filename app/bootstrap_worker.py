@@ -6,10 +6,10 @@ import os
 from app.signals import LINGER, StopSignals, end_by_alarm, end_within, on_hangup, on_input, until
 from app.worker_progress import WorkerProgress
 from core import request_context
+from core.concurrency.thread_pool import in_own_thread, widen_shared_pool
 from core.observability.metrics_export import MetricsFile
 from core.observability.telemetry import Telemetry
 from core.settings import Settings
-from core.thread_pool import in_own_thread, widen_shared_pool
 from lib.vcon_server.host import receive_plugins
 from lib.web import http_client
 from pipeline.config import yaml_file

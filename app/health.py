@@ -18,10 +18,10 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+from core.concurrency.thread_pool import in_own_thread
 from core.errors import ConfigurationError
 from core.listening import listening_socket, refused
 from core.settings import Settings
-from core.thread_pool import in_own_thread
 
 log = logging.getLogger(__name__)
 

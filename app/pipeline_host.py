@@ -17,18 +17,18 @@ from app.readiness import Readiness
 from app.signals import StopSignals, on_hangup, until
 from app.supervisor import Supervisor, Suspects, workers
 from app.worker_progress import StallLimits
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
+from core.concurrency.helper_process import HelperLimits, HelperProcess
+from core.concurrency.thread_pool import in_own_thread, widen_shared_pool
 from core.db.database import database
 from core.db.runs import RunHistory
 from core.db.usage_and_audit import PartnerRecords
 from core.errors import PatchcordError
-from core.helper_process import HelperLimits, HelperProcess
 from core.observability import metrics
 from core.observability.loop_watch import LoopWatch
 from core.observability.metrics_export import MetricsPage
 from core.observability.telemetry import Telemetry
 from core.settings import Settings
-from core.thread_pool import in_own_thread, widen_shared_pool
 from lib.vcon_server.host import receive_plugins
 from pipeline.composition import PipelineComposition
 from pipeline.config import yaml_file

@@ -20,6 +20,7 @@ import orjson
 from app.health import health_server
 from app.misspelt_settings import misspelt
 from app.published_actions import published, publishing_url
+from core.concurrency.thread_pool import in_own_thread
 from core.credentials import Credential, causes_of_refusal
 from core.db.database import database
 from core.environment import environment
@@ -29,7 +30,6 @@ from core.plugboard.handshake import check_request_line, request_line_bytes
 from core.plugboard.reconnect import CloseKind
 from core.plugboard.session import Limits, try_connection
 from core.settings import ApiProcessSettings, Settings, load_settings, settings_of_installation
-from core.thread_pool import in_own_thread
 from lib.vcon_server.host import receive_plugins
 from pipeline.admin.redis_checks import shortcomings
 from pipeline.admin.unread_lists import unread_at_a_glance

@@ -5,10 +5,10 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from app.supervisor import Supervisor
-from core.aio import until_beat
+from core.concurrency.aio import until_beat
+from core.concurrency.thread_pool import in_own_thread
 from core.db.database import database
 from core.errors import PatchcordError
-from core.thread_pool import in_own_thread
 
 log = logging.getLogger(__name__)
 

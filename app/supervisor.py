@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.worker_progress import StalledWorkers, StallLimits
-from core.aio import until_beat
+from core.concurrency.aio import until_beat
 from core.environment import inherited_environment
 from core.handed_secrets import handed
 from core.observability import metrics

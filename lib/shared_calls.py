@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from core.group_commit import GroupCommit
+from core.concurrency.group_commit import GroupCommit
 
 MOST_WAITING = 10_000
 """Items of one storage that may wait; a further one fails, and its save is repeated later."""

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
+from core.concurrency.helper_process import Offload, call_inline
+from core.concurrency.thread_pool import in_own_thread
 from core.db.runs import RunHistory
 from core.db.usage_and_audit import PartnerRecords
 from core.environment import environment
 from core.errors import UnavailableError
-from core.helper_process import Offload, call_inline
 from core.settings import Settings
-from core.thread_pool import in_own_thread
 from pipeline.admin.answer_relay import RedisAnswerRelay
 from pipeline.admin.connections import ConnectionsApi
 from pipeline.admin.dead_letters import DeadLetters

@@ -17,12 +17,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.aio import until_beat
+from core.concurrency.aio import until_beat
+from core.concurrency.thread_pool import in_own_thread
 from core.environment import give_back, withheld
 from core.errors import ConfigurationError, TooLateError
 from core.observability.redaction import KNOWN
 from core.observability.tracing import installed
-from core.thread_pool import in_own_thread
 from pipeline.config import yaml_file
 from pipeline.config.broken import disabled
 from pipeline.config.changes import ChangeGuard, HeldBackError, losses

@@ -14,6 +14,7 @@ from typing import Any
 from app.operator_cli.command import CliCommand, Followed
 from app.operator_cli.output import Output
 from app.operator_cli.session import author, session
+from core.concurrency.thread_pool import in_own_thread
 from core.errors import (
     ConfigurationError,
     InvalidError,
@@ -25,7 +26,6 @@ from core.errors import (
 from core.observability.logs import configure_logging, keep_secret
 from core.operator_interfaces import Call, OperatorApi
 from core.settings import OperatorProcessSettings, load_settings
-from core.thread_pool import in_own_thread
 
 EXIT_DONE, EXIT_NOT_WELL, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_REFUSED, EXIT_NOT_CONFIRMED = range(6)
 EXIT_INTERRUPTED = 130

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+from core.concurrency.thread_pool import in_own_thread
 from core.db.database import database
 from core.db.runs import RunHistory
 from core.db.usage_and_audit import PartnerRecords
@@ -17,7 +18,6 @@ from core.environment import environment
 from core.errors import UnavailableError
 from core.operator_interfaces import OperatorApi
 from core.settings import Settings
-from core.thread_pool import in_own_thread
 from lib.vcon_server.host import receive_plugins
 from pipeline.composition import PipelineComposition
 from pipeline.config import yaml_file

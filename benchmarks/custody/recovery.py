@@ -14,11 +14,11 @@ from typing import Any
 import orjson
 
 from benchmarks.servers import servers
+from core.concurrency.thread_pool import BoundedCalls
 from core.db.custody import Custody, NewCustody
 from core.db.database import Database
 from core.db.usage_and_audit import PartnerRecords
 from core.settings import DatabaseSettings
-from core.thread_pool import BoundedCalls
 from pipeline.config.parser import Chain, PipelineConfig
 from pipeline.custody.keeper import PostgresKeeper
 from pipeline.ingest.entry import entry_of

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 
 from psycopg.waiting import wait_async
 
-from core.aio import LoopTimeout
+from core.concurrency.aio import LoopTimeout
+from core.concurrency.thread_pool import BoundedCalls
 from core.db.custody import ACCEPT, NewCustody, insertion, refs_in_order
 from core.db.database import Database
 from core.db.driver.bounded_connection import BoundedConnection
 from core.db.driver.errors import raw_errors_translated
 from core.db.driver.pipelined import Limits, Row
 from core.errors import ConflictError, InvalidError, UnavailableError
-from core.thread_pool import BoundedCalls
 
 _LOOK_SECONDS = 10.0
 

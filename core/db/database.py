@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from core.concurrency.thread_pool import seconds_left
 from core.db.driver.bounded_connection import (
     BoundedConnection,
     bounded_connection,
@@ -37,7 +38,6 @@ from core.db.tables import Base
 from core.errors import ConfigurationError
 from core.setting_problems import problems
 from core.settings import DatabaseSettings
-from core.thread_pool import seconds_left
 
 type Row = tuple[Any, ...]
 

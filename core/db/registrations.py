@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import case, func
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.db.database import Database
 from core.db.tables import ServiceRecord, TokenRecord
 from core.errors import ConflictError, InvalidError, PatchcordError

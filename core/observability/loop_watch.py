@@ -15,7 +15,7 @@ from contextvars import Context
 from pathlib import Path
 from types import FrameType
 
-from core.aio import until_beat
+from core.concurrency.aio import until_beat
 
 log = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from core.concurrency.thread_pool import in_own_thread
 from core.observability.metrics import REGISTRY
 from core.observability.plugin_metrics import Reading
-from core.thread_pool import in_own_thread
 
 log = logging.getLogger(__name__)
 

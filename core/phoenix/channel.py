@@ -8,7 +8,7 @@ states; this file adds the wire format and the heartbeat.
 from itertools import count
 from typing import Any
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.errors import PatchcordError
 from core.phoenix.events import (
     DropReason,

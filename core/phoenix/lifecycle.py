@@ -50,7 +50,7 @@ from enum import Enum, StrEnum
 from itertools import count
 from typing import Any
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.phoenix.events import (
     ChannelClosed,
     ChannelCrashed,

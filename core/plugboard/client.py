@@ -13,10 +13,10 @@ from typing import Any
 
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
+from core.concurrency.helper_process import Offload, call_inline
 from core.credentials import Credentials
 from core.errors import UnavailableError
-from core.helper_process import Offload, call_inline
 from core.interfaces import AnswerRelay, Client, Pipeline, Records
 from core.observability import metrics
 from core.observability.logs import keep_secret

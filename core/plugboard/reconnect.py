@@ -18,7 +18,7 @@ from websockets.exceptions import (
     InvalidStatus,
 )
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.credentials import Credentials, causes_of_refusal
 from core.errors import ConfigurationError
 from core.observability import metrics

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from websockets.exceptions import WebSocketException
 
+from core.concurrency.helper_process import Offload, call_inline
 from core.errors import PatchcordError
-from core.helper_process import Offload, call_inline
 from core.phoenix.channel import Channel
 from core.phoenix.events import DropReason, Effect, Effects, HeartbeatMissed, dropped
 from core.phoenix.frames import Malformed

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from core import request_context
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
+from core.concurrency.helper_process import Offload, call_inline
 from core.errors import InvalidError, PatchcordError, TooLargeError, status_of
-from core.helper_process import Offload, call_inline
 from core.observability.loop_watch import BLOCKED_AFTER
 from core.observability.metrics import UNKNOWN
 from core.observability.redaction import KNOWN

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from core.concurrency.thread_pool import in_own_thread
 from core.errors import InvalidError
-from core.thread_pool import in_own_thread
 from http_api.request import Request
 
 FORM = "application/x-www-form-urlencoded"

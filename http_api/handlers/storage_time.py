@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from core.aio import LoopTimeout
+from core.concurrency.aio import LoopTimeout
 from core.errors import TooLateError
 
 SECONDS = 25

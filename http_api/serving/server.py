@@ -9,7 +9,7 @@ from email.utils import formatdate
 from starlette.types import ASGIApp
 from uvicorn.config import Config
 
-from core.aio import until_beat
+from core.concurrency.aio import until_beat
 from core.errors import ConfigurationError
 from core.listening import listening_socket, refused
 from http_api.serving.connections import Connections, ServerLimits

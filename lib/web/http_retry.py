@@ -6,7 +6,7 @@ or a pause that would outlast the chain's timeout is not begun: the last attempt
 raised instead of the chain's `TimeoutError`. The vendors' libraries are configured to repeat
 nothing themselves; their errors are recognised by the class names and attributes they share.
 
-`core.backoff` does not fit here: its jitter shortens a pause, and `backoff` may be 0.
+`core.concurrency.backoff` does not fit here: its jitter shortens a pause, and `backoff` may be 0.
 """
 
 import asyncio

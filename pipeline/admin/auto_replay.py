@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.errors import UnusableKeyError
 from pipeline.admin.operations import PipelineOperations
 from pipeline.live_config import Configuration

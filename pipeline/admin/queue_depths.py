@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import math
 
-from core.aio import LoopTimeout
+from core.concurrency.aio import LoopTimeout
 from core.errors import UnavailableError, UnusableKeyError
 from core.observability.metrics import (
     BROKEN_CHAINS,

@@ -8,13 +8,13 @@ from typing import Any
 
 import orjson
 
-from core.aio import until_beat
-from core.backoff import Backoff
+from core.concurrency.aio import until_beat
+from core.concurrency.backoff import Backoff
+from core.concurrency.thread_pool import BoundedCalls, in_own_thread
 from core.db.runs import RunHistory
 from core.db.vcon_index import IndexChange
 from core.errors import InvalidError, PatchcordError, UnavailableError, UnusableKeyError
 from core.observability.metrics import RUN_HISTORY_DROPPED
-from core.thread_pool import BoundedCalls, in_own_thread
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from schemas.operator.failures import RecordedCause

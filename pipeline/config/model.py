@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any, Final, Literal, TypedDict
 
-from core.backoff import LONGER, Backoff
+from core.concurrency.backoff import LONGER, Backoff
 from pipeline.config.connections import ConnectionSpec, FlowsSpec
 from pipeline.config.environment import Filled, Written
 from schemas.ingress_key import ConfiguredKey

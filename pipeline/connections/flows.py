@@ -5,9 +5,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from core.concurrency.thread_pool import in_own_thread
 from core.environment import environment
 from core.observability.logs import keep_values_secret
-from core.thread_pool import in_own_thread
 from flowlang.connections import plugin_registry
 from flowlang.connections.base import ConnectionPlugin
 from flowlang.connections.configuration import require_sound

@@ -11,13 +11,13 @@ released is not (`pipeline.recovery`).
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from core.concurrency.group_commit import GroupCommit
+from core.concurrency.thread_pool import BoundedCalls
 from core.custody_settings import CustodySettings
 from core.db.custody import Checkpoint, Custody, NewCustody, Release
 from core.db.custody_acceptance import Acceptance
 from core.errors import UnavailableError
-from core.group_commit import GroupCommit
 from core.observability.metrics import CUSTODY_FALLBACKS
-from core.thread_pool import BoundedCalls
 
 SECONDS = 2.0
 """The most that a request waits for Postgres."""

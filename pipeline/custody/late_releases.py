@@ -5,10 +5,10 @@ from dataclasses import replace
 from itertools import batched
 from typing import Any
 
+from core.concurrency.thread_pool import in_own_thread
 from core.db.custody import NewCustody, Release
 from core.db.settlements import FollowUps, SettledRun, Settlements
 from core.errors import InvalidError
-from core.thread_pool import in_own_thread
 from pipeline.custody.keeper import Keeper
 from pipeline.custody.rows import row_in_redis
 from pipeline.custody.settling import added_to

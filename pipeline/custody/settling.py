@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from core.concurrency.group_commit import GroupCommit
+from core.concurrency.thread_pool import BoundedCalls
 from core.db.custody import Checkpoint, NewCustody
 from core.db.settlements import FollowUps, SettledRun, Settlements
 from core.errors import InvalidError, UnavailableError
-from core.group_commit import GroupCommit
 from core.observability.metrics import CUSTODY_FALLBACKS
-from core.thread_pool import BoundedCalls
 from pipeline.custody.keeper import AT_ONCE, MOST_BYTES, MOST_WAITING, SECONDS, Keeper
 
 PAUSE = 5.0

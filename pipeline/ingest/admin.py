@@ -6,10 +6,10 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+from core.concurrency.thread_pool import BoundedCalls
 from core.db.usage_and_audit import MOST_USAGE, PartnerRecords
 from core.errors import UnknownNameError
 from core.observability.logs import keep_secret
-from core.thread_pool import BoundedCalls
 from pipeline.ingest.key_cache import KeyCache, hashed
 from pipeline.live_config import Configuration
 from schemas.ingress_key import AuditEvent, Author, IngressKey, MadeKey, NewKey, Usage

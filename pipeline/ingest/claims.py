@@ -1,11 +1,11 @@
-"""Claims of partners' vCons in Postgres, many with one call (`core.group_commit`)."""
+"""Claims of partners' vCons in Postgres, many with one call (`core.concurrency.group_commit`)."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
+from core.concurrency.group_commit import GroupCommit
+from core.concurrency.thread_pool import BoundedCalls
 from core.db.vcon_owners import Claim, VconOwners
-from core.group_commit import GroupCommit
-from core.thread_pool import BoundedCalls
 
 AT_ONCE = 100
 """Claims of one call."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
+from core.concurrency.helper_process import Offload
+from core.concurrency.thread_pool import in_own_thread, one_at_a_time
 from core.errors import InvalidError, TooLargeError
-from core.helper_process import Offload
-from core.thread_pool import in_own_thread, one_at_a_time
 from pipeline.config.model import Chain
 from pipeline.media.rules import NOTHING, Rule, TakenText, in_force, stripped_text
 from pipeline.redis_client.document_pieces import Pieces, divided, is_large

@@ -4,9 +4,9 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+from core.concurrency.helper_process import Offload
 from core.db.custody import NewCustody, Release
 from core.errors import UnavailableError
-from core.helper_process import Offload
 from pipeline.custody.carrying_out import CarryingOut, Row
 from pipeline.custody.keeper import Keeper
 from pipeline.custody.rows import IN_REDIS

@@ -45,6 +45,7 @@ from typing import Any
 
 import orjson
 
+from core.concurrency.helper_process import Offload, call_inline
 from core.db.vcon_owners import Claim
 from core.errors import (
     BusyError,
@@ -54,7 +55,6 @@ from core.errors import (
     PatchcordError,
     UnavailableError,
 )
-from core.helper_process import Offload, call_inline
 from core.observability.tracing import caller_context, installed
 from pipeline.config.parser import Chain
 from pipeline.custody.carrying_out import CarryingOut, Row

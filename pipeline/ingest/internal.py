@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from core.helper_process import Offload, call_inline
+from core.concurrency.helper_process import Offload, call_inline
 from core.ingest_interfaces import IngestApi
 from core.observability.metrics import UNKNOWN, VCONS_RECEIVED
 from pipeline.config.lists import check_unread

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from uuid import UUID
 
+from core.concurrency.thread_pool import in_own_thread
 from core.db.usage_and_audit import UsageAndAudit, Used
 from core.db.vcon_owners import OURS
 from core.errors import PatchcordError
-from core.thread_pool import in_own_thread
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 

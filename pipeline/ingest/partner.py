@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
+from core.concurrency.helper_process import Offload, call_inline
+from core.concurrency.thread_pool import BoundedCalls
 from core.db.usage_and_audit import PartnerRecords
 from core.db.vcon_owners import Claim
 from core.errors import (
@@ -27,9 +29,7 @@ from core.errors import (
     UnavailableError,
     UnusableKeyError,
 )
-from core.helper_process import Offload, call_inline
 from core.observability.metrics import UNKNOWN, VCONS_RECEIVED
-from core.thread_pool import BoundedCalls
 from pipeline.config.lists import check_unread
 from pipeline.ingest.claims import Claims
 from pipeline.ingest.entry import Entry, make_entry

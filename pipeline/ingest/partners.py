@@ -13,11 +13,11 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple, Self
 
+from core.concurrency.helper_process import Offload, call_inline
+from core.concurrency.thread_pool import BoundedCalls, in_own_thread
 from core.db.usage_and_audit import PartnerRecords
 from core.errors import UnavailableError
-from core.helper_process import Offload, call_inline
 from core.settings import Settings
-from core.thread_pool import BoundedCalls, in_own_thread
 from pipeline.ingest.admin import PartnerAdmin
 from pipeline.ingest.intake import Intake
 from pipeline.ingest.key_cache import STALE, FailedKeys, KeyCache, hashed

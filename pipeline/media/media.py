@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from core.thread_pool import in_own_thread
+from core.concurrency.thread_pool import in_own_thread
 from pipeline.media.bodies import (
     MARK,
     MARK_BYTES,

@@ -7,8 +7,8 @@ writing it again and removing it again are harmless.
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
+from core.concurrency.thread_pool import in_own_thread
 from core.errors import PluginFailedError, UnavailableError
-from core.thread_pool import in_own_thread
 from pipeline.media.bodies import is_text_of
 
 

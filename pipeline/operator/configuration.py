@@ -5,9 +5,9 @@ from typing import Any
 
 import yaml
 
+from core.concurrency.thread_pool import in_own_thread
 from core.errors import UnavailableError, UnusableKeyError
 from core.operator_interfaces import Call, Operation
-from core.thread_pool import in_own_thread
 from pipeline.config.masking import Masks, mask_key
 from pipeline.config.parser import PipelineConfig
 from pipeline.config.reports import broken_notes

@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from core.concurrency.helper_process import HelperLimits, HelperProcess
+from core.concurrency.thread_pool import in_own_thread
 from core.environment import environment, withheld
 from core.errors import ConfigurationError, TooLargeError
-from core.helper_process import HelperLimits, HelperProcess
 from core.observability.redaction import KNOWN, Redactor
 from core.settings import Settings
-from core.thread_pool import in_own_thread
 from pipeline.config.environment import Filled, secret_values, variables_named_in
 from pipeline.config.model import Lenience
 from pipeline.config.parser import PipelineConfig

@@ -4,9 +4,9 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from core.concurrency.thread_pool import in_own_thread
 from core.errors import ConflictError, InvalidError, PatchcordError, UnknownNameError
 from core.operator_interfaces import Call, Operation
-from core.thread_pool import in_own_thread
 from pipeline.config.parser import PipelineConfig
 from pipeline.operator.configuration_text import read_text, redacted
 from pipeline.operator.parts import Parts

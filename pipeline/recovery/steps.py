@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from core.concurrency.thread_pool import in_own_thread
 from core.db.identity import Identities, IdentityStep
-from core.thread_pool import in_own_thread
 
 
 async def in_thread[**P, T](function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:

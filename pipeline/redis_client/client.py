@@ -36,8 +36,8 @@ from typing import Any
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from core.addresses import read_address
-from core.aio import LoopTimeout
-from core.backoff import Backoff
+from core.concurrency.aio import LoopTimeout
+from core.concurrency.backoff import Backoff
 from core.errors import UnavailableError
 from pipeline.redis_client import keys
 from pipeline.redis_client.driver.batches import (

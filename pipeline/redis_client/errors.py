@@ -14,7 +14,7 @@ import redis
 from redis.sentinel import MasterNotFoundError
 
 from core.addresses import read_address
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.errors import UnavailableError, UnusableKeyError
 
 log = logging.getLogger(__name__)

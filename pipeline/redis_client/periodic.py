@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
-from core.aio import until_beat
+from core.concurrency.aio import until_beat
 from core.errors import UnavailableError, UnusableKeyError
 from pipeline.redis_client.client import CommandRefused
 

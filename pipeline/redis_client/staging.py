@@ -30,9 +30,9 @@ from typing import Any
 
 import orjson
 
+from core.concurrency.helper_process import Offload
+from core.concurrency.thread_pool import one_at_a_time
 from core.errors import UnavailableError
-from core.helper_process import Offload
-from core.thread_pool import one_at_a_time
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.document_pieces import Pieces, is_large, pieces_of

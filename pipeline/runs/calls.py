@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
 from typing import Any
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.errors import ConflictError
 from pipeline.plugins.errors import (
     NOT_NAMED,

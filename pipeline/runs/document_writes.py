@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from core.thread_pool import one_at_a_time
+from core.concurrency.thread_pool import one_at_a_time
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.document_paths import FROM, patch_of, was_changed
 from pipeline.redis_client.staging import staged, staged_from_thread

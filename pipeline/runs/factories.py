@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from core.concurrency.thread_pool import BoundedCalls
 from core.errors import ConfigurationError
 from core.settings import Settings
-from core.thread_pool import BoundedCalls
 from pipeline.config.model import Lenience
 from pipeline.media import media
 from pipeline.media.factory import build_media

@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from core import sliced_json
+from core.concurrency import sliced_json
+from core.concurrency.thread_pool import one_at_a_time
 from core.errors import ConflictError
-from core.thread_pool import one_at_a_time
 from pipeline.media import media
 from pipeline.media.bodies import MARK, MARK_BYTES, Known, TakenOut
 from pipeline.redis_client import keys

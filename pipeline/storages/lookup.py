@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from core.concurrency.thread_pool import in_own_thread, one_at_a_time
 from core.errors import InvalidError, PluginFailedError, UnknownNameError
-from core.thread_pool import in_own_thread, one_at_a_time
 from pipeline.config.parser import Chain, StorageSpec
 from pipeline.live_config import Configuration
 from pipeline.plugins.errors import describe

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from core.concurrency.thread_pool import BoundedCalls, in_own_thread
 from core.db.vcon_index import IndexChange, VconIndexRows
 from core.errors import ConfigurationError
 from core.operator_settings import OperatorSettings
-from core.thread_pool import BoundedCalls, in_own_thread
 from pipeline.stored.notes import changes_of
 from pipeline.stored.term_keys import TermKeys, fingerprint
 from pipeline.vcon.party_terms import Field, is_region, normal

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 import yaml
 
+from core.concurrency.thread_pool import in_own_thread
 from core.errors import ConfigurationError, InvalidError, MalformedError, TooLargeError
 from core.operation_interfaces import MOST_CONFIGURATION_BYTES
-from core.thread_pool import in_own_thread
 from pipeline.config.masking import Masks, Unmasking, mask_key, once
 from pipeline.config.writing import ConfigFile, yaml_text
 from pipeline.live_config import Configuration, Snapshot

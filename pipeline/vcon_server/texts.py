@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
+from core.concurrency.helper_process import Offload
 from core.errors import InvalidError, TooLargeError, UnknownNameError, UnusableKeyError
-from core.helper_process import Offload
 from core.operation_interfaces import MOST_VCON_BYTES, MOST_VCONS
 from pipeline.redis_client.slices import chunks
 from pipeline.runs.vcon_store import VconStore

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.errors import UnavailableError
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.errors import OUTAGE_BACKOFF

@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
+from core.concurrency.thread_pool import BoundedCalls
 from core.db.custody import Checkpoint, Custody, NewCustody, Release
 from core.db.database import database
 from core.db.settlements import SettledRun, Settlements, StaleGenerationError
 from core.settings import Settings
-from core.thread_pool import BoundedCalls
 from pipeline.custody.ended import RECORDED, Ended
 from pipeline.custody.keeper import SECONDS, Keeper, PostgresKeeper
 from pipeline.custody.kept_run import with_document_of

@@ -5,10 +5,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from core.concurrency.thread_pool import in_own_thread
 from core.environment import environment
 from core.errors import ConfigurationError, PatchcordError, UnavailableError
 from core.settings import Settings
-from core.thread_pool import in_own_thread
 from pipeline import live_config as configurations
 from pipeline.config.reports import log_broken
 from pipeline.connections import registry

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from core.thread_pool import seconds_left
+from core.concurrency.thread_pool import seconds_left
 
 _LATE = 0.5
 """Seconds after the end of a call until its connection is given up."""

@@ -3,8 +3,8 @@
 import yaml
 from starlette.responses import Response
 
+from core.concurrency.thread_pool import in_own_thread
 from core.errors import InvalidError
-from core.thread_pool import in_own_thread
 from http_api.console.forms import chosen
 from http_api.console.visit import Visit, texts_of
 from schemas.operator.configuration import ConfigurationDiff

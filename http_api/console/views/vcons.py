@@ -11,8 +11,8 @@ import orjson
 from pydantic import Field, TypeAdapter
 from starlette.responses import Response
 
+from core.concurrency.thread_pool import in_own_thread
 from core.errors import ForbiddenError, InvalidError
-from core.thread_pool import in_own_thread
 from http_api.console.charts import Bar, Tick, timeline
 from http_api.console.forms import chosen
 from http_api.console.protection import HEADERS

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
+from core.concurrency.thread_pool import in_own_thread
 from core.db.backup import (
     CopiedTable,
     Restoration,
@@ -24,7 +25,6 @@ from core.db.backup import (
 )
 from core.errors import ConflictError, InvalidError, PatchcordError, UnavailableError
 from core.settings import DatabaseSettings
-from core.thread_pool import in_own_thread
 from core.version import VERSION
 from pipeline.operator.backup.files import readable, written
 from pipeline.operator.backup.format import FORMAT, Part, Reader, Totals, Writer

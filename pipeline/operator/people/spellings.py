@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 
-from core.thread_pool import in_own_thread
+from core.concurrency.thread_pool import in_own_thread
 from pipeline.redis_client.client import RedisConnection
 from pipeline.vcon.party_terms import Field, split, terms
 

@@ -20,10 +20,10 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from core.concurrency.thread_pool import in_own_thread
 from core.environment import inherited_environment
 from core.errors import PluginFailedError
 from core.settings import Settings
-from core.thread_pool import in_own_thread
 from pipeline.operator.trial.messages import Checked, CheckSetup, Loaded, Request, Setup, Tried
 
 LOAD_SECONDS = 60.0

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
+from core.concurrency.thread_pool import in_own_thread
 from core.errors import InvalidError, TooLargeError, UnknownNameError
-from core.thread_pool import in_own_thread
 from pipeline.admin.run_archive import RunArchive
 from pipeline.config.parser import PipelineConfig
 from pipeline.ingest.entry import entry_of

@@ -20,7 +20,7 @@ import hiredis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError, ResponseError
 
-from core.aio import LoopTimeout
+from core.concurrency.aio import LoopTimeout
 from core.errors import UnavailableError
 from pipeline.redis_client import keys
 from pipeline.redis_client.driver.repeatable import REFUSED, is_idempotent

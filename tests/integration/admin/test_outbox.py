@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import text
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.db.database import Database
 from core.db.runs import RunHistory
 from core.errors import UnavailableError

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis import Redis
 
+from core.concurrency.thread_pool import BoundedCalls
 from core.db.database import Database
-from core.thread_pool import BoundedCalls
 from pipeline.redis_client.client import RedisConnection
 from tests.integration.custody.custody_scene import CustodyScene
 from tests.integration.custody.killed_scene import killed

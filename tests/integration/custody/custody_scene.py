@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from core.concurrency.thread_pool import BoundedCalls
 from core.db.custody import Custody
 from core.db.database import Database
 from core.db.settlements import Settlements
-from core.thread_pool import BoundedCalls
 from pipeline.custody.keeper import PostgresKeeper
 from pipeline.custody.settling import Settling
 from pipeline.ingest.entry import Entry, entry_of

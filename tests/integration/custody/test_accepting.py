@@ -10,11 +10,11 @@ import orjson
 import pytest
 from redis import Redis
 
+from core.concurrency.thread_pool import BoundedCalls
 from core.db.custody import Custody, NewCustody
 from core.db.database import Database
 from core.errors import BusyError, FullError, UnavailableError, UnusableKeyError
 from core.settings import DatabaseSettings
-from core.thread_pool import BoundedCalls
 from pipeline.custody import carrying_out
 from pipeline.custody.keeper import PostgresKeeper
 from pipeline.ingest.idempotency import NO_KEY, registration

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from redis import Redis
 
+from core.concurrency.thread_pool import BoundedCalls
 from core.db.custody import Custody, key_of
 from core.db.database import Database
-from core.thread_pool import BoundedCalls
 from pipeline.custody.keeper import PostgresKeeper
 from pipeline.custody.queue_ages import queue_ages
 from pipeline.ingest.intake import Intake

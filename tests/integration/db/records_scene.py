@@ -7,7 +7,7 @@ from queue import SimpleQueue
 
 from sqlalchemy import text
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.db.registrations import Records
 from schemas.service import Service
 from schemas.token import Token

@@ -10,13 +10,13 @@ from uuid import uuid4
 
 import pytest
 
+from core.concurrency.thread_pool import BoundedCalls
 from core.db.custody import Custody, NewCustody
 from core.db.custody_acceptance import Acceptance
 from core.db.database import Database
 from core.db.driver.pipelined import Pipelined
 from core.errors import ConflictError, InvalidError, UnavailableError
 from core.settings import DatabaseSettings
-from core.thread_pool import BoundedCalls
 
 INSERT = """
 INSERT INTO vcon_owners (vcon_uuid, lineage, created_at, confirmed)

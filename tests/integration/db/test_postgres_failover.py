@@ -13,6 +13,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from core.concurrency.thread_pool import BoundedCalls
 from core.db.custody import Custody, NewCustody, key_of
 from core.db.database import Database
 from core.db.runs import RunHistory
@@ -20,7 +21,6 @@ from core.db.vcon_owners import VconOwners
 from core.errors import UnavailableError
 from core.run_ids import new_run_id
 from core.settings import DatabaseSettings
-from core.thread_pool import BoundedCalls
 from devstack.servers.postgres import Postgres
 from pipeline.admin.run_archive import RunArchive, RunOutbox
 from pipeline.custody.keeper import PostgresKeeper

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from core.concurrency.thread_pool import BoundedCalls
 from core.db.database import Database
 from core.db.vcon_owners import Claim, VconOwners
-from core.thread_pool import BoundedCalls
 from pipeline.ingest.claims import AT_ONCE, Claims
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from devstack.plugboard import ConsumerConnection
 from tests.integration.support.consumer import Consumer, consumer
 from tests.unit.support.actions_for_tests import Echo

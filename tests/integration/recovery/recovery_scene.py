@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 from redis import Redis
 
+from core.concurrency.thread_pool import BoundedCalls
 from core.db.custody import Custody, NewCustody, key_of
 from core.db.database import Database
 from core.db.identity import Identity
 from core.db.usage_and_audit import PartnerRecords
-from core.thread_pool import BoundedCalls
 from pipeline.custody.keeper import PostgresKeeper
 from pipeline.ingest.entry import Entry, entry_of
 from pipeline.ingest.idempotency import NO_KEY, Registration

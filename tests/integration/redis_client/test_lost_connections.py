@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.errors import UnavailableError
 from devstack.servers.valkey import Valkey
 from pipeline.redis_client.client import RedisConnection

@@ -14,9 +14,9 @@ from redis import Redis
 
 from core.action_registry import ActionRegistry
 from core.action_response import ActionResponse
+from core.concurrency.helper_process import Offload, call_inline
 from core.db.database import Database
 from core.db.usage_and_audit import PartnerRecords
-from core.helper_process import Offload, call_inline
 from core.phoenix.frames import Frame, Malformed, decode_v2
 from core.rpc.dispatcher import Dispatcher
 from core.settings import DatabaseSettings

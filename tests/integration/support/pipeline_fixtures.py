@@ -17,8 +17,8 @@ import orjson
 import pytest
 from redis import Redis
 
-from core.backoff import Backoff
-from core.thread_pool import BoundedCalls
+from core.concurrency.backoff import Backoff
+from core.concurrency.thread_pool import BoundedCalls
 from pipeline.admin.runs import Runs
 from pipeline.config.model import RetryBackoff
 from pipeline.config.parser import Chain, LinkStep, PipelineConfig, PluginSpec, StorageSpec

@@ -19,7 +19,7 @@ from redis import Redis
 import core.plugboard.client
 import pipeline.ingest.entry
 from core.action_registry import ActionRegistry
-from core.helper_process import HelperProcess
+from core.concurrency.helper_process import HelperProcess
 from core.phoenix.frames import Frame
 from core.phoenix.large_frames import LARGE, SPLITTERS, Unparsed, read_leniently
 from core.phoenix.lenient_json import parsed_bytes

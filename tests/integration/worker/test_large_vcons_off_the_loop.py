@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from core.thread_pool import one_at_a_time
+from core.concurrency.thread_pool import one_at_a_time
 from lib.vcon_redis import AsyncVconRedis
 from pipeline.ingest.entry import make_entry
 from pipeline.runs.document_writes import LARGE

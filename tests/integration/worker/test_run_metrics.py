@@ -126,7 +126,7 @@ async def test_without_redis_there_are_no_depths(
 ) -> None:
     """Old numbers would look like new ones: while Redis does not answer in time, there are none."""
     await QueueDepths(scene.redis, lists).look()
-    monkeypatch.setattr("core.aio.SLICES", 1)  # at the first turn of the loop
+    monkeypatch.setattr("core.concurrency.aio.SLICES", 1)  # at the first turn of the loop
     await QueueDepths(scene.redis, lists, seconds=0.0).look()
     assert gauge("ingress_depth") == gauge("dead_letters") == {}
     assert gauge("vcons_in_flight")[""] != gauge("vcons_in_flight")[""]  # NaN

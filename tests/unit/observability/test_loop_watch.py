@@ -11,13 +11,13 @@ import pytest
 
 from core import request_context
 from core.action_response import ActionResponse
-from core.aio import LoopTimeout
+from core.concurrency.aio import LoopTimeout
+from core.concurrency.thread_pool import BoundedCalls
 from core.observability import loop_watch
 from core.observability.loop_watch import LoopWatch
 from core.request_context import current_request
 from core.rpc import dispatcher
 from core.rpc.dispatcher import Dispatcher, stepwise
-from core.thread_pool import BoundedCalls
 from tests.unit.support.actions_for_tests import TestAction
 
 PATIENCE = 10.0

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.phoenix.channel import Channel
 from core.phoenix.events import Effects
 from core.phoenix.frames import Frame

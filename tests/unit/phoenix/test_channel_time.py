@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.phoenix.events import (
     ChannelClosed,
     ChannelCrashed,

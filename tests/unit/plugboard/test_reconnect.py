@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.credentials import Credentials
 from core.plugboard.reconnect import (
     HEALTHY_AFTER,

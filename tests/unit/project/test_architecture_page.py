@@ -14,6 +14,8 @@ TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PAGE = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
 SPLIT = ("core", "http_api", "pipeline")
 """The folders whose sub-folders are rooms of their own."""
+SHARED = {"core", "core.concurrency", "schemas"}
+"""What each of those rooms may import, by the general rule."""
 JOINING = {
     *("pipeline.live_config", "pipeline.api", "pipeline.composition"),
     *("core.plugboard_client", "core.database", "entrypoint"),
@@ -48,7 +50,7 @@ def table() -> dict[str, set[str]]:
     found = {}
     for names, _, *allowed in rows:
         for name in rooms_named(names):
-            general = {"core", "schemas"} if name.split(".")[0] in SPLIT else set()
+            general = SHARED if name.split(".")[0] in SPLIT else set()
             found[name] = (general | rooms_named("".join(allowed))) - {name}
     return found
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.observability import metrics
 from core.phoenix.channel import Channel
 from core.phoenix.events import Dropped, Effect

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from core.backoff import Backoff
+from core.concurrency.backoff import Backoff
 from core.errors import ConflictError, PluginFailedError, UnavailableError
 from pipeline.plugins.errors import PluginError, describe
 from pipeline.plugins.loader import LoadedStorage

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from core.thread_pool import BoundedCalls, in_own_thread
+from core.concurrency.thread_pool import BoundedCalls, in_own_thread
 from pipeline.runs.plugin_tasks import Leftovers
 
 

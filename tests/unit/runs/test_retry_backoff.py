@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.backoff import no_jitter
+from core.concurrency.backoff import no_jitter
 from core.errors import ConfigurationError
 from pipeline.config.model import RetryBackoff
 from pipeline.config.parser import parse

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.backoff import LONGER, Backoff
+from core.concurrency.backoff import LONGER, Backoff
 
 
 def test_waits_double_up_to_the_cap() -> None:

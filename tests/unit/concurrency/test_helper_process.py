@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from core.concurrency.helper_process import TRIES, HelperLimits, HelperProcess
 from core.errors import InvalidError, TooLargeError, UnavailableError
-from core.helper_process import TRIES, HelperLimits, HelperProcess
 
 ROOT = Path(__file__).parents[3]
 MEMORY = 512 * 1024 * 1024
@@ -165,7 +165,7 @@ async def test_a_helper_that_is_just_being_started_can_be_ended(helper: HelperPr
 
 PARENT = """
 import asyncio, os, signal
-from core.helper_process import HelperProcess
+from core.concurrency.helper_process import HelperProcess
 
 async def main():
     print(await HelperProcess()(os.getpid), flush=True)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextvars import Context
 from typing import Any
 
-from core.aio import LoopTimeout
+from core.concurrency.aio import LoopTimeout
 from core.errors import ConflictError, InvalidError, UnavailableError
 
 type Commit[T, R] = Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]]

@@ -1,4 +1,4 @@
-"""The helper process, which `core.helper_process` starts as a script with its socket's number.
+"""The helper process: `helper_process` beside it starts this as a script with its socket's number.
 
 The first message is a JSON object with `path` (for imports) and the limits `memory` (bytes) and
 `seconds`. Each further message is a pickled call; the reply is a pickled pair: True and the result,

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from core.concurrency.group_commit import GroupCommit
 from core.errors import InvalidError, UnavailableError
-from core.group_commit import GroupCommit
 
 
 class Server:

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from core.aio import LoopTimeout
+from core.concurrency.aio import LoopTimeout
 from core.errors import UnavailableError
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
+from core.concurrency.thread_pool import BlockingPool
 from core.errors import UnavailableError
 from core.request_context import current_request
-from core.thread_pool import BlockingPool
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import sliced_json
+from core.concurrency import sliced_json
 
 LEAVES = st.sampled_from([None, True, -1, 1.5, "", "a,b", "\\", '"', "ä\u2028", "x" * 40])
 

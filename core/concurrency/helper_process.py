@@ -18,8 +18,8 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from core.concurrency.thread_pool import in_own_thread
 from core.errors import TooLargeError, UnavailableError
-from core.thread_pool import in_own_thread
 
 TRIES = 2
 """Attempts of a call, because the helper may have been ended by an earlier call."""

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from core.concurrency.thread_pool import in_own_thread, widen_shared_pool
 from core.observability.metrics_export import MetricsFile
-from core.thread_pool import in_own_thread, widen_shared_pool
 
 
 @contextmanager

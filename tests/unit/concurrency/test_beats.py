@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.aio import BEGAN, until_beat
+from core.concurrency.aio import BEGAN, until_beat
 
 
 @pytest.mark.parametrize("seconds", [0.25, 0.5, 1.0, 2.0, 5.0])

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from core.concurrency.thread_pool import BoundedCalls
 from core.errors import ConflictError, UnavailableError
-from core.thread_pool import BoundedCalls
 
 
 @pytest.fixture
