@@ -33,7 +33,7 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
     Raises:
         ConfigurationError: when it cannot start as configured.
     """
-    receive_plugins(settings, yaml_file.filled)
+    receive_plugins(settings, yaml_file.document)
     request_context.add_source(current_run_fields)
     numbers = MetricsFile(settings.metrics_folder)
     telemetry = Telemetry(settings)  # before plugins are loaded

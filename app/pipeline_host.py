@@ -57,7 +57,7 @@ class PipelineHost:
         Raises:
             ConfigurationError: with all problems.
         """
-        receive_plugins(settings, yaml_file.filled)
+        receive_plugins(settings, yaml_file.document)
         self._page = MetricsPage()
         self._telemetry = Telemetry(settings, self._page.collect)  # before plugins are loaded
         database.initialize(settings)

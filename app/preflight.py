@@ -136,7 +136,7 @@ async def check_up() -> list[Finding]:
 
 def checks_of(settings: Settings) -> dict[str, Check]:
     """The checks of a service or an API process with these settings, by name."""
-    receive_plugins(settings, yaml_file.filled)
+    receive_plugins(settings, yaml_file.document)
     has_plugboard = settings.websocket_url != ""
     return {
         **({"actions": partial(_actions, settings)} if has_plugboard else {}),

@@ -95,7 +95,8 @@ def prepared(config: PipelineConfig, installer: Installer) -> Configuration:
         ConfigurationError: with all problems of the plugins, else of the connections.
     """
     keep_secrets(config)
-    plugins = loader.load(config, installer)
+    with yaml_file.loading(config):
+        plugins = loader.load(config, installer)
     if plugins.broken:
         config = disabled(config, plugins.broken)
     for loaded in (plugins.links, plugins.storages, plugins.tracers):
@@ -227,6 +228,7 @@ class Snapshot:
             if content is not None and content == self._read():  # else it changed meanwhile
                 confirm(loaded.config, content)
                 self._copy(content)
+                yaml_file.put_into_force(loaded.config)
                 log_broken(loaded.config)
                 log_notes(loaded.notes)
                 return loaded

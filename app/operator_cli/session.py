@@ -41,7 +41,7 @@ async def session(settings: Settings) -> AsyncIterator[OperatorApi]:
         UnavailableError: a server cannot be used; for Redis, with its address and what to do.
     """
     assert settings.redis_url is not None
-    receive_plugins(settings, yaml_file.filled)
+    receive_plugins(settings, yaml_file.document)
     read = partial(yaml_file.read, config_path(settings), environment(), **lenience(settings))
     config = await in_own_thread(read)
     keep_secrets(config)

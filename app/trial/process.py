@@ -14,9 +14,9 @@ from typing import Any
 def prepare(settings: Mapping[str, Any]) -> None:
     """Prepare this process for plugins, as a worker does."""
     from lib.vcon_server.host import receive_plugins  # noqa: PLC0415 -- found by the received path
-    from pipeline.config.yaml_file import filled  # noqa: PLC0415 -- likewise
+    from pipeline.config.yaml_file import document  # noqa: PLC0415 -- likewise
 
-    receive_plugins(SimpleNamespace(**settings), filled)
+    receive_plugins(SimpleNamespace(**settings), document)
 
 
 def main() -> None:

@@ -15,38 +15,33 @@ import yaml
 
 from lib.vcon_server import settings
 
-type Fill = Callable[[bytes], Any]
-"""Reads the bytes of a configuration file into a document with its variables filled."""
+type Read = Callable[[Path], Any]
+"""Gives the configuration in force as a document; it is that of this path if none is in force."""
 
 _METHODS = ("fork", "spawn", "forkserver")
 
-_fill: list[Fill] = []
-_read: dict[tuple[object, ...], Any] = {}
+
+def _as_written(path: Path) -> Any:
+    return yaml.safe_load(path.read_bytes())
 
 
-def configure(fill: Fill) -> None:
-    """Read documents by this function from now on."""
-    _fill[:] = [fill]
-    _read.clear()
+_read: list[Read] = [_as_written]
+
+
+def configure(read: Read) -> None:
+    """Take the document from this function from now on."""
+    _read[:] = [read]
 
 
 def get_config() -> dict[str, Any]:
-    """The configuration in force; {} for an empty file.
+    """The configuration in force, also while its file is written anew; {} for an empty file.
 
     Raises:
-        FileNotFoundError: there is no file.
-        yaml.YAMLError: it is no YAML.
+        FileNotFoundError: none is in force, as in a test, and there is no file.
+        yaml.YAMLError: none is in force, and the file is no YAML.
     """
-    path = Path(settings.CONSERVER_CONFIG_FILE)
-    status = path.stat()
-    key = str(path), status.st_mtime_ns, status.st_size, status.st_ino
-    if key not in _read:
-        content = path.read_bytes()
-        found = (_fill[0] if _fill else yaml.safe_load)(content)
-        _read.clear()
-        _read[key] = found if isinstance(found, dict) else {}
-    known: dict[str, Any] = _read.get(key, {})
-    return copy.deepcopy(known)
+    found = _read[0](Path(settings.CONSERVER_CONFIG_FILE))
+    return copy.deepcopy(found) if isinstance(found, dict) else {}
 
 
 def get_worker_count() -> int:

@@ -25,10 +25,10 @@ class PluginSettings(Protocol):
         """The format of outgoing vCons, for `lib.vcon_egress_compat`."""
 
 
-def receive_plugins(settings: PluginSettings, fill: config.Fill) -> None:
+def receive_plugins(settings: PluginSettings, read: config.Read) -> None:
     """Install the import aliases, patch the `vcon` library on import, and set defaults in `lib`.
 
-    `fill` reads a configuration file for `lib.vcon_server.config`.
+    `read` gives `lib.vcon_server.config` the configuration.
     """
     aliases.install()
     prepare()
@@ -36,4 +36,4 @@ def receive_plugins(settings: PluginSettings, fill: config.Fill) -> None:
     vcon_egress_compat.configure(settings.egress_format_version)
     limits.configure(settings)
     library_settings.configure(settings)
-    config.configure(fill)
+    config.configure(read)

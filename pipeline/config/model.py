@@ -241,6 +241,8 @@ class PipelineConfig:
     on_broken: OnBroken = "refuse"
     filled: frozenset[Filled] = field(default=frozenset(), repr=False, compare=False)
     """The environment variables whose values it contains."""
+    text: bytes = field(default=b"", repr=False, compare=False)
+    """The file that it was read from, if it was."""
 
     @property
     def enabled_chains(self) -> tuple[Chain, ...]:

@@ -2,6 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import yaml
@@ -57,16 +61,50 @@ def parsed(
             " Without a pipeline, leave CONSERVER_CONFIG_FILE unset"
         )
     how: Lenience = {"strict": strict, "weak_keys": weak_keys, "on_broken": on_broken}
-    return document, parse(document, environ, written, **how)
+    return document, replace(parse(document, environ, written, **how), text=content)
 
 
-def filled(content: bytes) -> object:
-    """The document with the variables that plugins see filled in, for `lib.vcon_server.config`.
+class _Filled:
+    """A file with the variables that plugins see filled in, once it is asked for."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+
+    @cached_property
+    def document(self) -> object:
+        return Environment(inherited_environment()).fill(yaml.safe_load(self._text))
+
+
+_in_force: list[_Filled] = []
+_loading: ContextVar[_Filled | None] = ContextVar("loading", default=None)
+
+
+def put_into_force(config: PipelineConfig) -> None:
+    """Let `document` be that of this configuration; of the file if it was not read from one."""
+    _in_force[:] = [_Filled(config.text)] if config.text else []
+
+
+@contextmanager
+def loading(config: PipelineConfig) -> Iterator[None]:
+    """Let `document` be that of this configuration for modules that are imported meanwhile."""
+    token = _loading.set(_Filled(config.text) if config.text else None)
+    try:
+        yield
+    finally:
+        _loading.reset(token)
+
+
+def document(path: Path) -> object:
+    """The configuration in force, with the variables that plugins see filled in.
+
+    It is for `lib.vcon_server.config`. In a process that has put none into force, it is the file.
 
     Raises:
+        FileNotFoundError: there is no such file.
         yaml.YAMLError: it is no YAML.
     """
-    return Environment(inherited_environment()).fill(yaml.safe_load(content))
+    found = _loading.get() or (_in_force[0] if _in_force else _Filled(path.read_bytes()))
+    return found.document
 
 
 def _content(path: str | Path) -> bytes:

@@ -10,6 +10,7 @@ from core.environment import environment
 from core.errors import ConfigurationError, PatchcordError, UnavailableError
 from core.settings import Settings
 from pipeline import live_config as configurations
+from pipeline.config import yaml_file
 from pipeline.config.reports import log_broken
 from pipeline.connections import registry
 from pipeline.destinations.gate import DestinationGate
@@ -154,6 +155,7 @@ class WorkerProcess:
 
     def _load(self) -> Configuration:
         found = configurations.load(self._path, environment(), self._installer, **self._lenience)
+        yaml_file.put_into_force(found.config)
         log_broken(found.config)
         return found
 

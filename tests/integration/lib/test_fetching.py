@@ -88,7 +88,7 @@ def configured(*, private: bool) -> None:
     """As at the start of a process, with or without ALLOW_PRIVATE_URLS."""
     told = {"allow_private_urls": private, "vcon_redis_expiry": 3600}
     given = Settings.model_construct(**told, egress_format_version="0.4.0-text")
-    receive_plugins(given, yaml_file.filled)
+    receive_plugins(given, yaml_file.document)
 
 
 @pytest.fixture

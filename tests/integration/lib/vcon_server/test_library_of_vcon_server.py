@@ -45,7 +45,8 @@ def bench(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setenv("CONSERVER_CONFIG_FILE", str(path))
     monkeypatch.setenv("SHELF", str(tmp_path / "shelf"))
     monkeypatch.setattr("lib.vcon_server.settings._host", [])
-    monkeypatch.setattr("lib.vcon_server.config._fill", [yaml_file.filled])
+    monkeypatch.setattr("lib.vcon_server.config._read", [yaml_file.document])
+    monkeypatch.setattr("pipeline.config.yaml_file._in_force", [])
     monkeypatch.setattr("pipeline.storages.storage_fallback._installed", [])
     with PluginBench(redis_url) as bench:
         yield bench

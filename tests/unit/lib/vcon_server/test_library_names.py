@@ -23,8 +23,8 @@ from pipeline.worker.slots.limits import ASYNC as ASYNC_SLOTS
 def _plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No service, and fresh imports of the aliases."""
     monkeypatch.setattr("lib.vcon_server.settings._host", [])
-    monkeypatch.setattr("lib.vcon_server.config._fill", [])
-    monkeypatch.setattr("lib.vcon_server.config._read", {})
+    monkeypatch.setattr("lib.vcon_server.config._read", list(config._read))
+    monkeypatch.setattr("pipeline.config.yaml_file._in_force", [])
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     _forget()
     aliases.install()
@@ -104,7 +104,7 @@ def test_settings_of_the_service_come_first(monkeypatch: pytest.MonkeyPatch) -> 
     assert config.get_vcon_concurrency() == ASYNC_SLOTS
 
 
-def test_the_configuration_is_read_again_when_it_changes(
+def test_without_a_configuration_in_force_the_file_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Filled in a service, as written elsewhere; each caller has a document of its own."""
@@ -112,7 +112,7 @@ def test_the_configuration_is_read_again_when_it_changes(
     monkeypatch.setenv("CONSERVER_CONFIG_FILE", str(path))
     monkeypatch.setenv("PW", "filled")
     assert config.Configuration.get_storages()["a"]["options"]["password"] == "${PW}"
-    config.configure(yaml_file.filled)
+    config.configure(yaml_file.document)
     assert config.Configuration.get_storages()["a"]["options"]["password"] == "filled"
     config.get_config()["storages"].clear()
     assert config.Configuration.get_storages() != {}
