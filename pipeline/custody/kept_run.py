@@ -11,7 +11,8 @@ def with_document_of(run: dict[str, Any], vcon_uuid: str) -> dict[str, Any]:
     """
     if run["vcon_out"] == vcon_uuid:
         return run
-    begun = [*run.get("begun", ()), *map(_mark, enumerate(filter(_is_done_once, run["steps"])))]
+    done = [_mark(at, step) for at, step in enumerate(run["steps"]) if _is_done_once(step)]
+    begun = [*run.get("begun", ()), *done]
     found = {**run, "vcon_out": vcon_uuid, "steps": [], "begun": begun}
     if not begun:
         del found["begun"]
@@ -22,6 +23,5 @@ def _is_done_once(step: dict[str, Any]) -> bool:
     return step.get("effect") == "once" and step["outcome"] == "ok"
 
 
-def _mark(numbered: tuple[int, dict[str, Any]]) -> dict[str, Any]:
-    index, step = numbered
+def _mark(index: int, step: dict[str, Any]) -> dict[str, Any]:
     return {"kind": step["kind"], "name": step["name"], "index": index, "at": "an earlier time"}

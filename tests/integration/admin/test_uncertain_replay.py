@@ -13,6 +13,7 @@ from core.operator_interfaces import Call
 from core.settings import Settings
 from lib import effects
 from pipeline.admin.operations import UncertainLeftError
+from pipeline.custody.kept_run import with_document_of
 from pipeline.live_config import Configuration
 from pipeline.operator.causes.replays import ReplayDesk
 from pipeline.operator.views.explanation import events_of, explained
@@ -186,6 +187,23 @@ async def test_a_step_before_which_nothing_is_known_is_not_left_out(
     vcon_uuid = await steps.parked(ops, "slack")
     for key in ops.client.keys("pc:run:*"):
         ops.client.delete(key)
+    assert await replay(ops, uncertain="skip") == 0
+    assert ops.list("DLQ:in") == [vcon_uuid]
+
+
+async def test_a_step_that_custody_knows_without_those_before_it_is_not_left_out(
+    ops: Operations, steps: Steps
+) -> None:
+    """It was done after a link had replaced the vCon, which is lost: the run would start over."""
+    vcon_uuid = await steps.parked(ops, "slack")
+    [key] = ops.client.keys("pc:run:*")
+    run = orjson.loads(ops.client.get(key))
+    del run["begun"]
+    tag, slack = run["steps"]
+    done = [tag, {**slack, "outcome": "ok", "error": None, "effect": "once"}]
+    kept = with_document_of({**run, "vcon_out": "another", "steps": done}, vcon_uuid)
+    assert [mark["index"] for mark in kept["begun"]] == [1]
+    ops.client.set(key, orjson.dumps(kept))
     assert await replay(ops, uncertain="skip") == 0
     assert ops.list("DLQ:in") == [vcon_uuid]
 
