@@ -100,9 +100,14 @@ async def ended(client: Redis) -> None:
 
 
 def memory(client: Redis) -> dict[str, int]:
-    """The bytes of each key, but those of processes and of the numbers of the last hour."""
+    """The size of each key, but those of processes and of the numbers of the last hour."""
     return {
-        key: client.memory_usage(key) or 0
+        key: size(client, key)
         for key in client.scan_iter(count=1000)
         if not key.startswith((*OF_PROCESSES, *OF_TIME))
     }
+
+
+def size(client: Redis, key: str) -> int:
+    """Its bytes; of a sorted set its members, since a score that is a time takes 8 to 24 bytes."""
+    return client.zcard(key) if client.type(key) == "zset" else client.memory_usage(key) or 0

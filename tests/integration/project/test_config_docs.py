@@ -63,6 +63,7 @@ def test_every_section_is_mentioned() -> None:
         "strict",
         "filled",
         "ingress_keys",
+        "text",
     }
     assert [
         name for name in sorted(sections) if not re.search(rf"^## .*`{name}`", PAGE, re.MULTILINE)
