@@ -12,7 +12,6 @@ from app.published_actions import offered_actions, published_actions
 from app.signals import LINGER, StopSignals, end_within
 from core.action_registry import ActionRegistry
 from core.concurrency.thread_pool import BlockingPool, in_own_thread
-from core.credentials import Credentials
 from core.db.database import database
 from core.db.registrations import Records
 from core.observability import metrics
@@ -24,6 +23,7 @@ from core.plugboard.session import Limits
 from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import dispatcher
 from core.rpc.request_handler import RequestLimits, reply_format
+from core.secrets.credentials import Credentials
 from core.settings import Settings
 from pipeline.live_config import until_still
 from pipeline.operator.register import HostFacts

@@ -10,10 +10,10 @@ from starlette.types import ASGIApp
 
 from app.pipeline_host import PipelineHost, RequestSource
 from app.signals import LINGER, StopSignals, end_within
-from core.api_tokens import api_tokens, guessable
-from core.console_passwords import ConsolePasswords, console_passwords
 from core.errors import ConfigurationError
 from core.observability.logs import keep_secret
+from core.secrets.api_tokens import api_tokens, guessable
+from core.secrets.console_passwords import ConsolePasswords, console_passwords
 from core.settings import Settings
 from http_api.application import Application
 from http_api.serving.connections import ServerLimits

@@ -20,8 +20,8 @@ from app.misspelt_settings import warn_of_misspelt
 from app.operator_cli.command import CliCommand
 from core.environment import environment, read_env_file, withhold
 from core.errors import ConfigurationError
-from core.handed_secrets import received
 from core.observability.logs import configure_logging, keep_secret, without_secrets
+from core.secrets.handed import received
 from core.settings import (
     ApiProcessSettings,
     ServiceSettings,

@@ -21,7 +21,6 @@ from app.health import health_server
 from app.misspelt_settings import misspelt
 from app.published_actions import published, publishing_url
 from core.concurrency.thread_pool import in_own_thread
-from core.credentials import Credential, causes_of_refusal
 from core.db.database import database
 from core.environment import environment
 from core.errors import ConfigurationError, PatchcordError, UnavailableError
@@ -29,6 +28,7 @@ from core.observability.logs import keep_secret
 from core.plugboard.handshake import check_request_line, request_line_bytes
 from core.plugboard.reconnect import CloseKind
 from core.plugboard.session import Limits, try_connection
+from core.secrets.credentials import Credential, causes_of_refusal
 from core.settings import ApiProcessSettings, Settings, load_settings, settings_of_installation
 from lib.vcon_server.host import receive_plugins
 from pipeline.admin.redis_checks import shortcomings

@@ -23,8 +23,8 @@ from pathlib import Path
 from app.worker_progress import StalledWorkers, StallLimits
 from core.concurrency.aio import until_beat
 from core.environment import inherited_environment
-from core.handed_secrets import handed
 from core.observability import metrics
+from core.secrets.handed import handed
 
 log = logging.getLogger(__name__)
 

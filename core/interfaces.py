@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from core.console_interfaces import ConsoleSessions
-from core.credentials import Credentials
 from core.ingest_interfaces import InternalIngestApi, PartnerIngestApi
 from core.operation_interfaces import ConfigurationAdmin, VconServerOperations
 from core.operator_interfaces import OperatorApi
+from core.secrets.credentials import Credentials
 from schemas.chain import ChainSummary
 from schemas.connection import ConnectionSummary
 from schemas.dead_letter import DeadLetterPage, Uncertain

@@ -16,26 +16,24 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from core.addresses import checked_url, password_of, read_address
-from core.api_tokens import secret_tokens
-from core.console_passwords import secret_passwords
-from core.console_settings import ConsoleSettings
-from core.custody_settings import CustodySettings
 from core.environment import environment
 from core.errors import ConfigurationError
-from core.media_settings import MediaSettings
-from core.operator_settings import OperatorSettings
-from core.redis_settings import RedisSettings
-from core.setting_groups import (
-    ApiSettings,
-    KeySettings,
-    LimitSettings,
-    PluginSettings,
-    RetentionSettings,
-    TelemetrySettings,
-    WorkerSettings,
-)
-from core.setting_problems import problems
+from core.secrets.api_tokens import secret_tokens
+from core.secrets.console_passwords import secret_passwords
+from core.setting_groups.addresses import checked_url, password_of, read_address
+from core.setting_groups.api import ApiSettings
+from core.setting_groups.console import ConsoleSettings
+from core.setting_groups.custody import CustodySettings
+from core.setting_groups.keys import KeySettings
+from core.setting_groups.limits import LimitSettings
+from core.setting_groups.media import MediaSettings
+from core.setting_groups.operator import OperatorSettings
+from core.setting_groups.plugins import PluginSettings
+from core.setting_groups.problems import problems
+from core.setting_groups.redis import RedisSettings
+from core.setting_groups.retention import RetentionSettings
+from core.setting_groups.telemetry import TelemetrySettings
+from core.setting_groups.worker import WorkerSettings
 
 MIB = 1024 * 1024
 _SWITCH = TypeAdapter(bool)

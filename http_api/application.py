@@ -15,10 +15,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from core.console_passwords import ConsolePasswords
 from core.interfaces import Pipeline
 from core.observability.metrics import HTTP_REQUESTS
 from core.observability.tracing import installed, request_span
+from core.secrets.console_passwords import ConsolePasswords
 from core.settings import Settings
 from http_api.answers import CUSTODY_HEADER
 from http_api.authentication import REFUSED, Tokens

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from app.vcon_server.findings import Finding
-from core.api_tokens import guessable
+from core.secrets.api_tokens import guessable
 
 AREA = "api"
 DEFAULT_HEADER, DEFAULT_PREFIX = "x-conserver-api-token", "/api"

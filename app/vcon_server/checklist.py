@@ -18,13 +18,13 @@ from app.vcon_server.plugins import PluginUse, of_load, of_plugins
 from app.vcon_server.redis_facts import Progress, gathered
 from app.vcon_server.redis_findings import UsedLists, of_redis
 from app.vcon_server.variables import of_this_service, of_vcon_server
-from core.api_tokens import api_tokens
 from core.concurrency.thread_pool import in_own_thread
 from core.db.database import database, database_settings
 from core.environment import environment
 from core.errors import ConfigurationError, PatchcordError
 from core.observability.logs import keep_secret, keep_secrets_of
-from core.setting_groups import ApiSettings
+from core.secrets.api_tokens import api_tokens
+from core.setting_groups.api import ApiSettings
 from core.settings import load_settings, settings_of_installation
 from pipeline.config import yaml_file
 from pipeline.config.broken import disabled

@@ -36,7 +36,7 @@ from core.db.migrations import Direction, refuse_in_production, run_alembic
 from core.db.revisions import revisions, schema_problem
 from core.db.tables import Base
 from core.errors import ConfigurationError
-from core.setting_problems import problems
+from core.setting_groups.problems import problems
 from core.settings import DatabaseSettings
 
 type Row = tuple[Any, ...]

@@ -15,7 +15,6 @@ from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.concurrency.backoff import Backoff
 from core.concurrency.helper_process import Offload, call_inline
-from core.credentials import Credentials
 from core.errors import UnavailableError
 from core.interfaces import AnswerRelay, Client, Pipeline, Records
 from core.observability import metrics
@@ -33,6 +32,7 @@ from core.rpc.dispatcher import Dispatcher
 from core.rpc.event_router import EventRouter
 from core.rpc.outbox import Outbox
 from core.rpc.request_handler import ReplyFormat, RequestHandler, RequestLimits, encode
+from core.secrets.credentials import Credentials
 from schemas.service import Service
 from schemas.token import Token, in_use
 

@@ -19,9 +19,9 @@ from websockets.exceptions import (
 )
 
 from core.concurrency.backoff import Backoff
-from core.credentials import Credentials, causes_of_refusal
 from core.errors import ConfigurationError
 from core.observability import metrics
+from core.secrets.credentials import Credentials, causes_of_refusal
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from urllib.parse import quote
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from core.console_passwords import ConsolePasswords
 from core.errors import ForbiddenError, InvalidError, TooLateError, status_of
 from core.observability.redaction import KNOWN
+from core.secrets.console_passwords import ConsolePasswords
 from http_api.console.credentials import Credentials, Role
 from http_api.console.forms import fields_of, read_form
 from http_api.console.pages import PAGES

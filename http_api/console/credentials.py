@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Iterable
 from enum import Enum
 
-from core.console_passwords import ConsolePasswords
+from core.secrets.console_passwords import ConsolePasswords
 from schemas.ingress_key import SHORTEST_KEY
 
 

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 from core.concurrency.group_commit import GroupCommit
 from core.concurrency.thread_pool import BoundedCalls
-from core.custody_settings import CustodySettings
 from core.db.custody import Checkpoint, Custody, NewCustody, Release
 from core.db.custody_acceptance import Acceptance
 from core.errors import UnavailableError
 from core.observability.metrics import CUSTODY_FALLBACKS
+from core.setting_groups.custody import CustodySettings
 
 SECONDS = 2.0
 """The most that a request waits for Postgres."""

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from core.console_interfaces import ConsoleSession, ConsoleSessions
-from core.console_settings import ConsoleSettings
+from core.setting_groups.console import ConsoleSettings
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 

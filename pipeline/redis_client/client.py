@@ -35,10 +35,10 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from core.addresses import read_address
 from core.concurrency.aio import LoopTimeout
 from core.concurrency.backoff import Backoff
 from core.errors import UnavailableError
+from core.setting_groups.addresses import read_address
 from pipeline.redis_client import keys
 from pipeline.redis_client.driver.batches import (
     ENCODING_ERRORS,
@@ -94,7 +94,7 @@ class RedisConnection:
         access: RedisAccess | None = None,
         wait: ReplicaWait | None = None,
     ) -> None:
-        """Connects on first use. `url` is a value of `REDIS_URL`; see `core/addresses.py`.
+        """Connects on first use. `url` is a value of `REDIS_URL` (`core.setting_groups.addresses`).
 
         `outage_backoff`: the waits of `insist`; `wait`: for replicas, after vCons are accepted.
 

@@ -13,9 +13,9 @@ from typing import Self
 import redis
 from redis.sentinel import MasterNotFoundError
 
-from core.addresses import read_address
 from core.concurrency.backoff import Backoff
 from core.errors import UnavailableError, UnusableKeyError
+from core.setting_groups.addresses import read_address
 
 log = logging.getLogger(__name__)
 

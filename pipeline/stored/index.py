@@ -8,7 +8,7 @@ from uuid import UUID
 from core.concurrency.thread_pool import BoundedCalls, in_own_thread
 from core.db.vcon_index import IndexChange, VconIndexRows
 from core.errors import ConfigurationError
-from core.operator_settings import OperatorSettings
+from core.setting_groups.operator import OperatorSettings
 from pipeline.stored.notes import changes_of
 from pipeline.stored.term_keys import TermKeys, fingerprint
 from pipeline.vcon.party_terms import Field, is_region, normal

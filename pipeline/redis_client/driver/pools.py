@@ -9,7 +9,7 @@ import redis.asyncio
 import redis.connection
 from redis.maint_notifications import MaintNotificationsConfig
 
-from core.addresses import RedisAddress
+from core.setting_groups.addresses import RedisAddress
 from pipeline.redis_client.driver import connections, sentinel
 from pipeline.redis_client.driver.connections import OpenConnections
 

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 from redis import Redis
 
-from core.console_passwords import console_passwords
 from core.db.database import Database
 from core.db.runs import RunHistory
 from core.db.usage_and_audit import PartnerRecords
+from core.secrets.console_passwords import console_passwords
 from core.settings import DatabaseSettings, Settings
 from http_api.application import Application
 from http_api.serving.connections import ServerLimits

@@ -10,7 +10,7 @@ import pytest
 from core.db.database import Database
 from core.db.runs import RunHistory
 from core.db.vcon_index import IndexChange, VconIndexRows
-from core.operator_settings import OperatorSettings
+from core.setting_groups.operator import OperatorSettings
 from pipeline.admin.run_archive import RunArchive, RunOutbox
 from pipeline.redis_client.client import RedisConnection
 from pipeline.stored.index import StoredIndex

@@ -14,7 +14,6 @@ from core.action_runner import ActionRunner
 from core.concurrency.backoff import Backoff
 from core.concurrency.helper_process import Offload, call_inline
 from core.concurrency.thread_pool import BlockingPool
-from core.credentials import Credentials
 from core.interfaces import AnswerRelay
 from core.phoenix.channel import Channel
 from core.plugboard.client import TOPIC, PlugboardClient
@@ -23,6 +22,7 @@ from core.plugboard.session import Limits
 from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import Dispatcher
 from core.rpc.request_handler import REPLY_FORMATS, RequestLimits
+from core.secrets.credentials import Credentials
 from devstack.plugboard import ConsumerConnection, PlugboardSettings, Variant
 from tests.integration.support.plugboard_scene import PATIENCE, Scene, plugboard
 from tests.unit.support.recording_records import RecordingRecords

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from core.api_tokens import api_tokens
 from core.errors import ConfigurationError
-from core.secret_files import MAX_FILE_BYTES
+from core.secrets.api_tokens import api_tokens
+from core.secrets.files import MAX_FILE_BYTES
 from core.settings import (
     ApiProcessSettings,
     ServiceSettings,

@@ -6,7 +6,6 @@ import pytest
 from pydantic import SecretStr
 
 from core.concurrency.backoff import Backoff
-from core.credentials import Credentials
 from core.plugboard.reconnect import (
     HEALTHY_AFTER,
     CloseKind,
@@ -14,6 +13,7 @@ from core.plugboard.reconnect import (
     ReconnectPolicy,
     connection_closed,
 )
+from core.secrets.credentials import Credentials
 from schemas.token import Token
 
 CLOSED = connection_closed(1006)

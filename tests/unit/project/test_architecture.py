@@ -58,6 +58,7 @@ SMALL_FILE = 60
 LARGEST_FOLDER = 16
 
 TABLES = (
+    "core.settings",
     "http_api.routes",
     "http_api.console.pages",
     "pipeline.operator.operations",
@@ -70,7 +71,6 @@ TABLES = (
 SMALL_FILES = {
     "app/freeze_watch.py": "one mechanism with its own theory, unrelated to how parts are wired",
     "app/startup_signals.py": "imported before everything that takes time to import",
-    "core/redis_settings.py": "a group of settings, for which `setting_groups.py` has no room",
     "http_api/authentication.py": "what a token is compared with, apart from the paths",
     "pipeline/config/hooks.py": "one section of the file, as `ingress_auth.py` is",
     "pipeline/ingest/claims.py": "the claims of one call, apart from the use of their answers",

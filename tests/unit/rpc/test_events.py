@@ -7,8 +7,8 @@ import pytest
 from pydantic import SecretStr
 
 from core.action_registry import ActionRegistry
-from core.credentials import Credentials
 from core.rpc.event_router import EventRouter
+from core.secrets.credentials import Credentials
 from schemas.service import Service
 from schemas.token import Token
 from tests.unit.support.recording_records import RecordingRecords

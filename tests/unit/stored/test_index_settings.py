@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.errors import ConfigurationError
-from core.operator_settings import OperatorSettings
+from core.setting_groups.operator import OperatorSettings
 from pipeline.stored.index import StoredIndex
 
 NOTHING: Any = None

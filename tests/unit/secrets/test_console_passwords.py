@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from core.console_passwords import ConsolePasswords, console_passwords, secret_passwords
-from core.console_settings import ConsoleSettings
 from core.errors import ConfigurationError
+from core.secrets.console_passwords import ConsolePasswords, console_passwords, secret_passwords
+from core.setting_groups.console import ConsoleSettings
 
 LONG, OTHER = "a-password-of-some", "another-password-of"
 

@@ -1,4 +1,4 @@
-"""The settings of media bodies beside the documents; see `core.setting_groups`."""
+"""The settings of media bodies beside the documents."""
 
 import re
 from pathlib import Path

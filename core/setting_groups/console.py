@@ -1,4 +1,4 @@
-"""The settings of the console; see `core.setting_groups`."""
+"""The settings of the console."""
 
 from pathlib import Path
 from typing import Literal

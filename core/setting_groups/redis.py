@@ -1,4 +1,4 @@
-"""The settings of the way to Redis, besides its address; see `core.settings`."""
+"""The settings of the way to Redis, besides its address."""
 
 import ssl
 from pathlib import Path

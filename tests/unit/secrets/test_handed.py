@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from core.handed_secrets import handed, received
+from core.secrets.handed import handed, received
 
 ROOT = Path(__file__).parents[3]
 READ = (
-    "import sys; from core.handed_secrets import received as r; print(r(int(sys.argv[1])), end='')"
+    "import sys; from core.secrets.handed import received as r; print(r(int(sys.argv[1])), end='')"
 )
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from core.console_settings import SHORTEST_PASSWORD, ConsoleSettings
 from core.errors import ConfigurationError
-from core.secret_files import secret_lines
+from core.secrets.files import secret_lines
+from core.setting_groups.console import SHORTEST_PASSWORD, ConsoleSettings
 
 
 class ConsolePasswords(NamedTuple):

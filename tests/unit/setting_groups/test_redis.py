@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from core.addresses import read_address
 from core.errors import ConfigurationError
+from core.setting_groups.addresses import read_address
 from core.settings import ServiceSettings, Settings, load_settings
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import server_of

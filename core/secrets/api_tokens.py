@@ -6,8 +6,8 @@ Neither an error nor a log line repeats a token.
 from collections.abc import Iterable, Iterator
 
 from core.errors import ConfigurationError
-from core.secret_files import secret_lines
-from core.setting_groups import ApiSettings
+from core.secrets.files import secret_lines
+from core.setting_groups.api import ApiSettings
 from schemas.ingress_key import SHORTEST_KEY
 
 FILE = "CONSERVER_API_TOKEN_FILE"

@@ -1,4 +1,4 @@
-"""The settings of the operations, the command line and the console; see `core.setting_groups`."""
+"""The settings of the operations, the command line and the console."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The settings of custody; see `core.setting_groups`."""
+"""The settings of custody."""
 
 from typing import Literal
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from core.credentials import MAX_SPARE, Credential, Credentials, causes_of_refusal
+from core.secrets.credentials import MAX_SPARE, Credential, Credentials, causes_of_refusal
 from schemas.token import Token
 
 NOW = datetime(2026, 11, 21, 9, 35, 13, tzinfo=UTC)
