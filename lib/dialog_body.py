@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lib.dialogs import MediaError, decoded
+from lib.recordings.media import MediaError, decoded
 
 __all__ = ["decode_inline_dialog_body"]
 

@@ -5,7 +5,7 @@ ignored. It imports a package `logger`, which on import replaces the process's l
 lines on standard output, with URLs and keys unredacted. The requirement files exclude that package
 (requirements/excluded.in), and a substitute module of the same name is provided here; if a plugin
 has installed the package, its logging configuration is suppressed. The methods that plugins for
-vcon-server call (`lib.vcon_additions`) are added to `Vcon` right after the first import.
+vcon-server call (`lib.vcon.additions`) are added to `Vcon` right after the first import.
 """
 
 import contextlib
@@ -90,9 +90,9 @@ _FINDER = _Finder()
 
 
 def _patch(library: Any) -> None:
-    from lib import vcon_additions  # noqa: PLC0415 -- it needs the dependencies of `vcon`
+    from lib.vcon import additions  # noqa: PLC0415 -- it needs the dependencies of `vcon`
 
-    vcon_additions.add_to(library.Vcon, import_module(f"{LIBRARY}.dialog").Dialog)
+    additions.add_to(library.Vcon, import_module(f"{LIBRARY}.dialog").Dialog)
 
 
 def prepare() -> None:

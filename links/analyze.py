@@ -16,9 +16,9 @@ from typing import Any
 from pydantic import Field
 
 from lib.ai.chat import PromptOptions, complete, messages
-from lib.dialogs import add_analysis
 from lib.openai_client import get_vendor_from_opts
 from lib.plain_calls import plain_too
+from lib.vcon.dialogs import add_analysis
 from lib.vcon_redis import AsyncVconRedis
 
 only_through_lib = True

@@ -18,9 +18,9 @@ from pydantic import Field
 
 from lib.ai.answers import objects_in
 from lib.ai.chat import ChatOptions, SourceOptions, complete, messages
-from lib.dialogs import add_analysis
 from lib.metrics import increment_counter
 from lib.plain_calls import plain_too
+from lib.vcon.dialogs import add_analysis
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_retry import VendorError
 from links.tag import add_tags

@@ -30,12 +30,13 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from lib.ai.deepgram_channels import confidence_of, transcript_of
 from lib.ai.transcription import Transcript, Vendor, add_transcripts, transcribe_by_proxy, used
 from lib.ai_usage import report_usage
-from lib.dialogs import Entry, is_at_hand, media
 from lib.fetching import refuse_private
 from lib.metrics import record_histogram
 from lib.openai_options import UNSET, ProxyOptions
 from lib.options import vendor_variable
 from lib.plain_calls import plain_too
+from lib.recordings.media import is_at_hand, media
+from lib.vcon.dialogs import Entry
 from lib.web.http_client import shared_client
 from lib.web.http_retry import VendorError, call_vendor
 

@@ -19,10 +19,10 @@ from typing import Any
 from pydantic import Field
 
 from lib.ai.chat import PromptOptions, respond
-from lib.dialogs import add_analysis
 from lib.metrics import increment_counter
 from lib.openai_client import get_vendor_from_opts
 from lib.plain_calls import plain_too
+from lib.vcon.dialogs import add_analysis
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_retry import VendorError
 from links.tag import add_tags

@@ -21,9 +21,9 @@ from groq import AsyncGroq, Groq, GroqError
 from pydantic import Field, SecretStr, model_validator
 
 from lib.ai.transcription import Transcript, Vendor, add_transcripts, combined, transcript_in
-from lib.dialogs import Entry
 from lib.plain_calls import plain_too
 from lib.recordings.audio import GROQ_ENDINGS, MAX_UPLOAD_BYTES, MEBIBYTE, Accepted, Part, uploads
+from lib.vcon.dialogs import Entry
 from lib.web.http_client import following_client, kept
 from lib.web.http_retry import HttpRetryOptions, call_vendor
 

@@ -26,10 +26,10 @@ import orjson
 from pydantic import Field, SecretStr, model_validator
 
 from lib.ai.transcription import MOST_BYTES, Transcript, Vendor, add_transcripts, combined
-from lib.dialogs import Entry
 from lib.options import vendor_variable
 from lib.plain_calls import plain_too
 from lib.recordings.audio import MAX_UPLOAD_BYTES, MEBIBYTE, Accepted, Part, uploads
+from lib.vcon.dialogs import Entry
 from lib.web.http_retry import HttpRetryOptions, VendorError
 from lib.web.json_api import HttpUrl, call_json
 

@@ -29,10 +29,10 @@ from pydantic import Field, SecretStr, model_validator
 
 from lib import effects
 from lib.ai.answers import objects_in
-from lib.dialogs import Document, add_analysis, analysis_text
 from lib.metrics import increment_counter, record_histogram
 from lib.options import vendor_variable
 from lib.plain_calls import plain_too
+from lib.vcon.dialogs import Document, add_analysis, analysis_text
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_retry import HttpRetryOptions, VendorError
 from lib.web.json_api import call_json

@@ -23,11 +23,11 @@ from pydantic import Field
 
 from lib.ai.transcription import Transcript, Vendor, add_transcripts, combined, transcript_in, used
 from lib.ai_usage import report_usage
-from lib.dialogs import Entry
 from lib.openai_client import get_async_openai_client
 from lib.openai_options import OpenAIOptions
 from lib.plain_calls import plain_too
 from lib.recordings.audio import MAX_UPLOAD_BYTES, MEBIBYTE, OPENAI_ENDINGS, Accepted, Part, uploads
+from lib.vcon.dialogs import Entry
 from lib.web.http_retry import call_vendor
 
 only_through_lib = True

@@ -26,12 +26,12 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from lib import effects
-from lib.dialogs import Document, Entry, analysis_of, analysis_text
 from lib.effects import OutcomeUnknownError
 from lib.metrics import increment_counter
 from lib.options import vendor_variable
 from lib.plain_calls import plain_too
 from lib.slack import API, LONGEST_TEXT, ChannelError, Slack, escaped
+from lib.vcon.dialogs import Document, Entry, analysis_of, analysis_text
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_retry import BACKOFF, RETRIES, HttpRetryOptions, VendorError
 

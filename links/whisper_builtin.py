@@ -25,9 +25,9 @@ from pydantic import Field, model_validator
 
 from lib.ai.local_whisper import LANGUAGES, SIZES, Model, transcribed
 from lib.ai.transcription import Transcript, Vendor, add_transcripts
-from lib.dialogs import Entry
 from lib.options import PluginOptions
 from lib.plain_calls import plain_too
+from lib.vcon.dialogs import Entry
 
 __all__ = ["Options", "effect", "no_default_timeout", "only_through_lib", "run"]
 

@@ -22,9 +22,10 @@ import orjson
 from pydantic import Field, SecretStr
 
 from lib.ai.transcription import MOST_BYTES, Transcript, Vendor, add_transcripts
-from lib.dialogs import Entry, media
 from lib.plain_calls import plain_too
 from lib.recordings.kinds import media_type, name_for
+from lib.recordings.media import media
+from lib.vcon.dialogs import Entry
 from lib.web.http_retry import HttpRetryOptions, VendorError
 from lib.web.json_api import HttpUrl, call_json
 

@@ -33,8 +33,8 @@ from lib.openai_client import get_async_openai_client
 from lib.openai_options import UNSET, OpenAIOptions
 from lib.options import PluginOptions
 from lib.plain_calls import plain_too
+from lib.vcon.fields import created_at, required_uuid
 from lib.vcon_egress_compat import to_configured_legacy
-from lib.vcon_fields import created_at, required_uuid
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_retry import VendorError, call_vendor, status_of
 

@@ -27,8 +27,8 @@ from lib.mongo_client import mongo_client
 from lib.options import PluginOptions
 from lib.plain_calls import plain_too
 from lib.shared_calls import SharedCalls
+from lib.vcon.fields import required_uuid
 from lib.vcon_egress_compat import to_configured_legacy
-from lib.vcon_fields import required_uuid
 from lib.vcon_redis import AsyncVconRedis
 from lib.web import http_client
 

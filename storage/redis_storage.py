@@ -14,8 +14,8 @@ from pydantic import Field
 
 from lib.options import PluginOptions
 from lib.redis_mgr import get_client
+from lib.vcon.fields import required_uuid
 from lib.vcon_egress_compat import to_configured_legacy
-from lib.vcon_fields import required_uuid
 from lib.vcon_redis import VconRedis
 
 only_through_lib = True

@@ -30,8 +30,8 @@ from pydantic import Field
 
 from lib import effects
 from lib.s3_client import S3Options, client, close
+from lib.vcon.fields import created_at, day_folder, required_uuid
 from lib.vcon_egress_compat import to_configured_legacy
-from lib.vcon_fields import created_at, day_folder, required_uuid
 from lib.vcon_redis import VconRedis
 
 __all__ = ["Options", "close", "delete", "effect", "get", "only_through_lib", "save"]

@@ -31,8 +31,8 @@ from pydantic import Field, SecretStr, StringConstraints, model_validator
 
 from lib.options import vendor_variable
 from lib.plain_calls import plain_too
+from lib.vcon.fields import created_at, required_uuid
 from lib.vcon_egress_compat import to_configured_legacy
-from lib.vcon_fields import created_at, required_uuid
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_retry import HttpRetryOptions, VendorError
 from lib.web.json_api import HttpUrl, call_json

@@ -24,7 +24,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from lib.options import PluginOptions
 from lib.plain_calls import plain_too
-from lib.vcon_fields import required_uuid
+from lib.vcon.fields import required_uuid
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.client_library import httpx
 from lib.web.http_retry import BACKOFF, RETRIES, HttpRetry, VendorError

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lib import effects
 from lib.ai_usage import report_usage
-from lib.dialogs import Document, Entry, analysis_of, dialogs, text_at
 from lib.links.filters import is_included, is_sampled
 from lib.metrics import increment_counter, record_histogram
 from lib.openai_client import get_async_openai_client
 from lib.openai_options import OpenAIOptions
+from lib.vcon.dialogs import Document, Entry, analysis_of, dialogs, text_at
 from lib.web.http_retry import VendorError, call_vendor
 
 log = logging.getLogger(__name__)

@@ -24,8 +24,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from lib.ai.transcription import Transcript
-from lib.dialogs import Entry
 from lib.recordings.audio import samples
+from lib.vcon.dialogs import Entry
 from lib.web.http_client import kept
 
 PART_SECONDS = 1200.0

@@ -7,18 +7,10 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from lib.dialogs import (
-    Document,
-    Entry,
-    add_analysis,
-    analysis_of,
-    duration_of,
-    is_at_hand,
-    measured_duration,
-    recordings,
-)
 from lib.metrics import increment_counter, record_histogram
 from lib.openai_options import ProxyOptions
+from lib.recordings.media import is_at_hand, measured_duration
+from lib.vcon.dialogs import Document, Entry, add_analysis, analysis_of, duration_of, recordings
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_retry import VendorError, call_vendor
 

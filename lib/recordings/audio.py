@@ -21,9 +21,10 @@ from typing import IO, Any
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from lib import limits
-from lib.dialogs import duration_of, media
 from lib.recordings.kinds import is_consistent, name_for, raw_format
-from lib.wav import is_wav, wav_seconds, with_actual_length
+from lib.recordings.media import media
+from lib.recordings.wav import is_wav, wav_seconds, with_actual_length
+from lib.vcon.dialogs import duration_of
 
 FORMATS = (
     "aac,ac3,aiff,alaw,amr,amrnb,amrwb,ape,asf,au,avi,caf,dss,eac3,flac,flv,g722,g723_1,g729,gsm,"

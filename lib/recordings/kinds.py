@@ -8,7 +8,7 @@ from email.message import Message
 from typing import Any
 from urllib.parse import urlsplit
 
-from lib.wav import is_wav
+from lib.recordings.wav import is_wav
 
 _BY_TYPE = {
     ending: types.split()

@@ -32,7 +32,7 @@ from pydantic import Field
 
 from lib.metrics import increment_counter
 from lib.plain_calls import plain_too
-from lib.vcon_fields import hash_of
+from lib.vcon.fields import hash_of
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_client import close
 from lib.web.http_retry import VendorError

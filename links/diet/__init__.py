@@ -33,9 +33,9 @@ from typing import Annotated, Any, Self
 import orjson
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
-from lib.dialogs import Document, dialogs, external_body
 from lib.metrics import increment_counter
 from lib.plain_calls import plain_too
+from lib.vcon.dialogs import Document, dialogs, external_body
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_retry import HttpRetryOptions, VendorError
 from lib.web.json_api import HttpUrl, call_json

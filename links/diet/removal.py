@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from lib.dialogs import Document
+from lib.vcon.dialogs import Document
 
 PROMPT = "system_prompt"
 _TYPES = ("mediatype", "mimetype", "mime_type")

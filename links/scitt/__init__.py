@@ -49,7 +49,7 @@ from lib.scitt.statements import (
     registered,
     subjects,
 )
-from lib.vcon_fields import hash_of
+from lib.vcon.fields import hash_of
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_client import close
 from lib.web.http_retry import VendorError

@@ -27,8 +27,8 @@ from pydantic import BeforeValidator, Field
 
 from lib.options import PluginOptions
 from lib.shared_calls import SharedCalls
+from lib.vcon.fields import created_at, day_folder, required_uuid
 from lib.vcon_egress_compat import to_configured_legacy
-from lib.vcon_fields import created_at, day_folder, required_uuid
 from lib.vcon_redis import AsyncVconRedis, VconRedis
 from storage.file import places
 from storage.file.threads import in_threads

@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from lib.vcon_fields import canonical_uuid
+from lib.vcon.fields import canonical_uuid
 from storage.file.writing import Modes, make_folder, temporary
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pymilvus import DataType, MilvusClient
 
-from lib.vcon_fields import required_uuid
+from lib.vcon.fields import required_uuid
 from storage.milvus.options import Options
 from storage.milvus.texts import MAX_BYTES
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from lib.dialogs import analysis_text, dialogs
+from lib.vcon.dialogs import analysis_text, dialogs
 
 type Document = dict[str, Any]
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from psycopg import sql
 
-from lib.vcon_fields import created_at
+from lib.vcon.fields import created_at
 
 _TABLE_NAME = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_$]{0,62}\.)?[A-Za-z_][A-Za-z0-9_$]{0,62}")
 # An escaped NUL in JSON text, after an even number of backslashes.

@@ -31,7 +31,7 @@ from pydantic import Field, SecretStr, StringConstraints
 
 from lib.options import PluginOptions
 from lib.plain_calls import plain_too
-from lib.vcon_fields import required_uuid
+from lib.vcon.fields import required_uuid
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.client_credentials import is_token
 from lib.web.http_client import kept

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from lib.dialogs import Document, Entry, analysis_text, dialogs
+from lib.vcon.dialogs import Document, Entry, analysis_text, dialogs
 
 TRANSCRIPTS = ("transcript", "wtf_transcription")
 KINDS = {"recording": "a recorded call", "text": "a text conversation", "transfer": "a transfer"}

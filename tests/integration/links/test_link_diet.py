@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from lib.dialogs import media
+from lib.recordings.media import media
 from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.links.vendor_links_scene import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lib.vcon_fields import created_at
+from lib.vcon.fields import created_at
 from storage.file import delete, get, permissions
 from storage.postgres.table import row, statements
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydash import get
 
-from lib.vcon_fields import document_hash
+from lib.vcon.fields import document_hash
 
 type Entry = dict[str, Any]
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from lib.ai.answers import objects_in
 from lib.ai.deepgram_channels import confidence_of, transcript_of
-from lib.dialogs import MediaError, duration_of, media
 from lib.recordings.kinds import kind_of, name_for
-from lib.wav import wav_seconds
+from lib.recordings.media import MediaError, media
+from lib.recordings.wav import wav_seconds
+from lib.vcon.dialogs import duration_of
 
 VENDOR = frozenset({"mp3", "mpga", "m4a", "mp4", "ogg", "wav", "webm"})
 SECONDS = 2
