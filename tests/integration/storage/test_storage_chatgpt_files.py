@@ -242,26 +242,6 @@ async def test_a_wrong_key(server: OpenAIFiles) -> None:
     assert len(server.got) == 1
 
 
-async def test_a_vcon_that_is_too_large(
-    server: OpenAIFiles, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is not sent."""
-    monkeypatch.setattr("storage.chatgpt_files.MOST_BYTES", 100)
-    with pytest.raises(ValueError, match=r"has \d+ bytes, OpenAI accepts 100"):
-        await chatgpt_files.save(UUID, server.options)
-    assert not server.got
-
-
-async def test_a_vcon_that_is_not_there(server: OpenAIFiles) -> None:
-    """An error that says so; a text that is no uuid makes no name."""
-    with pytest.raises(LookupError, match=OTHER):
-        await chatgpt_files.save(OTHER, server.options)
-    for call in (chatgpt_files.save, chatgpt_files.get, chatgpt_files.delete):
-        with pytest.raises(ValueError, match="uuid"):
-            await call("../x", server.options)
-    assert not server.got
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [

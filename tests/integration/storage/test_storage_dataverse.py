@@ -244,16 +244,6 @@ async def test_secrets_are_in_no_path(server: DataverseStandIn) -> None:
         assert (SECRET.encode() in body) == is_login
 
 
-async def test_a_vcon_that_is_not_there(server: DataverseStandIn) -> None:
-    """An error that says so; a text that is no uuid makes no filter."""
-    with pytest.raises(LookupError, match=OTHER):
-        await dataverse.save(OTHER, server.options)
-    for call in (dataverse.save, dataverse.get, dataverse.delete):
-        with pytest.raises(ValueError, match="uuid"):
-            await call("' or 1 eq 1 or vcon_uuid eq '", server.options)
-    assert not server.got
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -208,19 +208,6 @@ async def test_vcons_without_a_grant(
     assert len(server.live) == 1
 
 
-async def test_ids_and_sizes(server: Utopia, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is sent."""
-    with pytest.raises(LookupError):
-        await utopia.save(OTHER, server.options)
-    for call in (utopia.save, utopia.delete):
-        with pytest.raises(ValueError, match="uuid"):
-            await call("../x", server.options)
-    monkeypatch.setattr(utopia, "MOST_BYTES", 10)
-    with pytest.raises(ValueError, match=r"has \d+ bytes, more than 10"):
-        await utopia.save(UUID, server.options)
-    assert server.got == []
-
-
 @pytest.mark.parametrize("missing", ["kb_id", "email", "password"])
 def test_what_is_told_at_the_start(server: Utopia, missing: str) -> None:
     """With the option; no password is in it."""

@@ -165,26 +165,6 @@ async def test_an_answer_of_another_server(server: VconMcpStandIn, body: str) ->
             await call(UUID, server.options | {"transient_retries": 0})
 
 
-async def test_a_vcon_that_is_too_large(
-    server: VconMcpStandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is not sent."""
-    monkeypatch.setattr(vcon_mcp, "MOST_BYTES", 100)
-    with pytest.raises(ValueError, match=r"has \d+ bytes, vCon-MCP accepts 100"):
-        await vcon_mcp.save(UUID, server.options)
-    assert not server.got
-
-
-async def test_a_vcon_that_is_not_there(server: VconMcpStandIn) -> None:
-    """An error that says so; a text that is no uuid makes no path."""
-    with pytest.raises(LookupError, match=OTHER):
-        await vcon_mcp.save(OTHER, server.options)
-    for call in (vcon_mcp.save, vcon_mcp.get, vcon_mcp.delete):
-        with pytest.raises(ValueError, match="uuid"):
-            await call("../health", server.options)
-    assert not server.got
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
