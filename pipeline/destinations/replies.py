@@ -27,7 +27,6 @@ class Later:
     reason: Reason
     in_flight: int = 0
     waiting: int = 0
-    open_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +53,8 @@ def entered(reply: Sequence[Any]) -> Go | Later:
     """The reply of `enter_destination.lua`."""
     if reply[0] == "go":
         return Go(int(reply[1]) / 1000, bool(int(reply[2])))
-    _, wait, reason, busy, waiting, open_for = reply
-    known = cast("Reason", str(reason))
-    return Later(int(wait) / 1000, known, int(busy), int(waiting), int(open_for) / 1000)
+    _, wait, reason, busy, waiting = reply
+    return Later(int(wait) / 1000, cast("Reason", str(reason)), int(busy), int(waiting))
 
 
 def waiting_text(to: Destination, later: Later) -> str:

@@ -45,7 +45,7 @@ async def states_of(connection: RedisConnection, names: Sequence[str]) -> dict[s
 def _state(row: Any) -> State:
     if isinstance(row, str):
         return State(unusable=row)
-    in_flight, waiting, first, failures, open_for, _, mean, since, error, failed_at = row
+    in_flight, waiting, first, failures, open_for, mean, since, error, failed_at = row
     return State(
         in_flight=int(in_flight),
         waiting=int(waiting),

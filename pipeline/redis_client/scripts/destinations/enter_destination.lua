@@ -6,7 +6,7 @@
 --       between two calls or 0, whether there is a breaker (0/1).
 -- Returns {"go", ms to wait before the call, whether it is the breaker's probe (0/1)}, or
 -- {"later", ms until it is worth asking again, "open" | "probe" | "rate" | "full", calls in flight,
--- runs that wait, ms until the breaker lets one try}; then the run has its place among the parked ones.
+-- runs that wait}; then the run has its place among the parked ones.
 -- uses: usable, clock, destination
 local name, holder, place = ARGV[1], ARGV[2], ARGV[3]
 local now = ARGV[4] ~= '' and tonumber(ARGV[4]) or now_ms()
@@ -70,7 +70,7 @@ if reason then
     redis.call('ZADD', parked, due, place)
     redis.call('PEXPIRE', parked, KEPT)
   end
-  return {'later', due - now, reason, busy, redis.call('ZCARD', parked), math.max(0, open - now)}
+  return {'later', due - now, reason, busy, redis.call('ZCARD', parked)}
 end
 
 begin = interval > 0 and begin or now
