@@ -83,7 +83,7 @@ def _resume_marks(live: RunState, earlier: dict[str, Any]) -> None:
     storages = {storage.name for storage in live.chain.storages} - live.progress.saved
     for mark in marks_in(earlier):
         if mark.kind == "link" and mark.name in left:
-            live.marks = (mark,)
+            live.marks = (*live.marks, mark)
         elif mark.kind == "storage" and mark.name in storages:
             live.note("storage", mark.name, "failed", 0, live.give_up(mark))
             refused = live.progress.refused | {mark.name}

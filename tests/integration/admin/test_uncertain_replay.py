@@ -208,6 +208,24 @@ async def test_a_step_that_custody_knows_without_those_before_it_is_not_left_out
     assert ops.list("DLQ:in") == [vcon_uuid]
 
 
+async def test_each_of_several_steps_is_asked_about(ops: Operations, steps: Steps) -> None:
+    """Of a run that starts over, since a link had replaced the vCon: in their order."""
+    links = [link(steps.link, name, effect="once") for name in ("one", "two")]
+    ops.configure(configured(links=[*links, link(steps.link, "last")], max_attempts=1))
+    vcon_uuid = await steps.parked(ops, down=("last",))
+    [key] = ops.client.keys("pc:run:*")
+    run = orjson.loads(ops.client.get(key))
+    kept = with_document_of({**run, "vcon_out": "another"}, vcon_uuid)
+    ops.client.set(key, orjson.dumps(kept))
+    assert await replay(ops) == 1
+    for name in ("one", "two"):
+        [ended] = await ops.work()
+        assert (ended.status, ended.steps[-1]) == ("failed", (name, "failed"))
+        assert await replay(ops, uncertain="skip") == 1
+    [ended] = await ops.work()
+    assert (ended.status, steps.called) == ("done", ["last"])
+
+
 async def test_a_dead_letter_of_a_version_without_marks(ops: Operations, steps: Steps) -> None:
     """That finds the attempts used up: its dead letter stays without a word, as one of this one."""
     vcon_uuid = await steps.parked(ops, "slack")
