@@ -126,10 +126,6 @@ class Subject:
         """Whether there is an answer to be read."""
         return self._pipe.poll(0)
 
-    def output(self) -> str:
-        """What the plugin printed."""
-        return (self._folder / "output").read_text(errors="replace")
-
     def kill(self) -> None:
         """Kill the process and wait for its end."""
         self.alive = False

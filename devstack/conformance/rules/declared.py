@@ -26,7 +26,7 @@ def secrets(kit: Kit) -> Verdict:
     for mode in TROUBLE if kit.peers else TROUBLE[:1]:
         with kit.peer(mode):
             ran = kit.main.run(kit.document(), options=impatient(kit))
-        if place := _found(values, _texts(ran, kit.main.output())):
+        if place := _found(values, _texts(ran, kit.main.ask("output"))):
             return failed(place, kit.where(_lines(place, ran, values)))
     kit.end()  # what follows begins without broken connections
     return passed(f"{', '.join(sorted(values))}: in no vCon, log line, output or error")

@@ -15,6 +15,7 @@ from devstack.conformance import subject
 from devstack.conformance.__main__ import main
 from devstack.conformance.cases import Case
 from devstack.conformance.rules import RULES
+from tests.canaries import canary
 from tests.integration.devstack.conformance.test_bad_plugins import BAD, verdicts
 
 FINE = "from lib.vcon_redis import VconRedis\n\ndef run(vcon_uuid, link_name, opts):\n    "
@@ -180,6 +181,21 @@ def test_nothing_gets_out_of_the_machine(folder: Path, redis_url: str) -> None:
     )
     found = verdicts(Case("calls", "link"), redis_url, "run twice")
     assert "lets no connection out, to 192.0.2.1" in found["run twice"].verdict.seen
+
+
+def test_a_secret_that_is_printed(folder: Path, redis_url: str) -> None:
+    """Also a short text, which Python keeps in a buffer."""
+    (folder / "prints.py").write_text(
+        "import sys\n"
+        "sys.stdout.reconfigure(line_buffering=False, write_through=False)\n"
+        'default_options = {"api_key": ""}\n'
+        "def run(vcon_uuid, link_name, opts):\n"
+        '    print(opts["api_key"])\n'
+        "    return vcon_uuid\n"
+    )
+    case = Case("prints", "link", {"api_key": canary("printed-key")})
+    found = verdicts(case, redis_url, "secrets")["secrets"].verdict
+    assert (found.outcome, found.seen) == ("fail", "the value of api_key is in the output")
 
 
 def test_the_link_of_the_readme(folder: Path, redis_url: str) -> None:
