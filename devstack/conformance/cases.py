@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -47,10 +47,6 @@ class Case:
     vcon: Document | None = None
     direct: tuple[str, ...] = ()
     exceptions: Mapping[str, str] = field(default_factory=dict)
-
-    def with_options(self, options: Mapping[str, Any]) -> "Case":
-        """The same with other options."""
-        return replace(self, options=options)
 
 
 def kind_of(module: str, given: Kind | None) -> Kind | None:

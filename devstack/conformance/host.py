@@ -18,7 +18,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from core.errors import ConfigurationError, PluginFailedError
-from core.observability.storable_text import described
 from devstack.conformance.cases import SECTIONS, Case
 from devstack.conformance.watching import frames_of
 from lib.web import http_client
@@ -61,7 +60,6 @@ class Facts:
     secrets: list[str] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     effect: str | None = None
-    no_default_timeout: bool = False
 
 
 @dataclass(slots=True)
@@ -75,7 +73,6 @@ class Ran:
     returned: str = ""
     goes_on: bool = False
     error: str = ""
-    kind: str = ""
     accident: bool = False
     late: bool = False
     frames: list[tuple[str, int]] = field(default_factory=list)
@@ -174,7 +171,6 @@ class Host:
             folder=str(Path(file).parent) if hasattr(module, "__path__") else "",
             paths=[*_paths(self._loaded.options), *_paths(self.case.connections)],
             effect=plugin.effect,
-            no_default_timeout=plugin.no_default_timeout,
         )
         if not isinstance(plugin.default_options, Mapping):
             schema = plugin.default_options.model_json_schema(by_alias=True)
@@ -239,16 +235,6 @@ class Host:
             plugin={self.case.kind: NAME},
         )
 
-    async def remove(self, uuid: str, seconds: float) -> str:
-        """Call a storage's `delete`; returns what it returned or raised."""
-        plugin = self._loaded
-        assert isinstance(plugin, LoadedStorage)
-        assert plugin.delete is not None
-        try:
-            return repr(await self._asked(plugin, plugin.delete, seconds, uuid))
-        except Exception as error:  # noqa: BLE001 -- a plugin may raise anything
-            return described(error)
-
     async def close(self) -> None:
         """Close what a worker closes at its end."""
         if isinstance(self._loaded, LoadedStorage):
@@ -258,7 +244,7 @@ class Host:
 
 
 def _describe(ran: Ran, error: Exception) -> None:
-    ran.error, ran.kind = _text(error), type(error).__name__
+    ran.error = _text(error)
     ran.frames = frames_of(error)
     ran.accident = isinstance(error, ACCIDENTS)
     ran.late = (

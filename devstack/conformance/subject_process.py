@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -134,10 +133,6 @@ class _Subject:
         """Store a vCon."""
         await self._host.put(document)
 
-    async def do_remove(self, uuid: str, seconds: float) -> str:
-        """Call a storage's `delete`."""
-        return await self._host.remove(uuid, seconds)
-
     async def do_keys(self) -> list[str]:
         """All keys in Redis."""
         return sorted(await self._host.redis.command("KEYS", "*"))
@@ -147,12 +142,10 @@ class _Subject:
         self._watch.arm(kill_at=kill_at)
 
     async def do_seen(self) -> dict[str, Any]:
-        """What was recorded: peers, files that were written, processes."""
+        """What was recorded: peers, files that were written, threads."""
         return {
             "peers": self._watch.peers,
             "written": self._watch.written,
-            "processes": self._watch.processes,
-            "events": self._watch._events,
             "places": self._watch.places,
             "started": self._watch.started,
         }
@@ -198,7 +191,3 @@ class _Subject:
             sys.stdout.flush()
             sys.stderr.flush()
         return (self._folder / "output").read_text(errors="replace")
-
-    async def do_alive(self) -> int:
-        """The number of threads."""
-        return threading.active_count()

@@ -15,13 +15,11 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 LOCAL = ("127.", "::1", "localhost", "0.0.0.0")  # noqa: S104 -- compared with, not bound
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.link", "os.symlink", "os.truncate")
-PROCESSES = ("subprocess.Popen", "os.posix_spawn", "os.fork", "os.exec", "os.system")
 UNWATCHED = ("/dev/", "/proc/", "/sys/")
 MOST_FRAMES = 200
 """Lines that are kept of a stack, and of all threads that were started."""
@@ -41,7 +39,6 @@ class Watch:
     def __init__(self, own_port: int) -> None:
         self.peers: list[tuple[str, int]] = []
         self.written: list[str] = []
-        self.processes: list[str] = []
         self.places: dict[str, list[tuple[str, int]]] = {}
         self.started: list[tuple[str, int]] = []
         self.kill_at = 0
@@ -52,7 +49,7 @@ class Watch:
 
     def arm(self, *, kill_at: int = 0) -> None:
         """Forget what was seen, and record from now on."""
-        self.peers, self.written, self.processes = [], [], []
+        self.peers, self.written = [], []
         self.places, self.started = {}, []
         self.kill_at, self._events, self._armed = kill_at, 0, True
 
@@ -73,8 +70,6 @@ class Watch:
             self._changes(event, str(details[0]))
         elif event == "_thread.start_new_thread":
             self.started = [*self.started, *_frames()][-MOST_FRAMES:]
-        elif event in PROCESSES:
-            self.processes.append(str(details[0]) if details else event)
 
     def _connects(self, address: object) -> None:
         if not isinstance(address, tuple) or len(address) < 2:
@@ -204,12 +199,3 @@ def frames_of(error: BaseException) -> list[tuple[str, int]]:
         found = [(step.filename, step.lineno or 0) for step in steps] + found
         current = current.__cause__ or current.__context__
     return found
-
-
-def stacks() -> list[list[tuple[str, int]]]:
-    """The file and line of each frame of every thread."""
-    return [_stack(frame) for frame in sys._current_frames().values()]
-
-
-def _stack(frame: FrameType | None) -> list[tuple[str, int]]:
-    return [(step.filename, step.lineno or 0) for step in traceback.extract_stack(frame)]
