@@ -9,6 +9,7 @@ import boto3
 from botocore.config import Config
 from pydantic import Field, SecretStr
 
+from core.s3_requests import notice_broken_answers
 from lib.options import PluginOptions
 from lib.web import http_client
 
@@ -96,6 +97,8 @@ def _new_client(options: S3Options, signature: str, checksums: Checksums | None)
     )
     # A new session, since the default session is not thread-safe.
     session = boto3.session.Session()
-    return session.client(
+    client = session.client(
         "s3", config=config, **{name: value for name, value in given.items() if value}
     )
+    notice_broken_answers(client)
+    return client

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple, override
 
+from core.s3_requests import notice_broken_answers
 from core.settings import Settings
 from pipeline.media.stores import BlockingStore, MediaAwayError
 
@@ -132,4 +133,6 @@ def _made(bucket: Bucket) -> Any:
         "endpoint_url": bucket.endpoint_url,
     }
     session = boto3.session.Session()  # the default session is not thread-safe
-    return session.client("s3", config=config, **{k: v for k, v in given.items() if v})
+    client = session.client("s3", config=config, **{k: v for k, v in given.items() if v})
+    notice_broken_answers(client)
+    return client
