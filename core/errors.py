@@ -70,6 +70,15 @@ class ReusedKeyError(ConflictError):
     """The idempotency key was used for another request."""
 
 
+class GoneError(PatchcordError):
+    """The vCon was erased; its uuid is not accepted again."""
+
+    def __init__(self, vcon_uuid: str | None = None) -> None:
+        self.vcon_uuid = vcon_uuid
+        erased = f"vCon {vcon_uuid} was erased; its uuid is not accepted again"
+        super().__init__(erased if vcon_uuid else None)
+
+
 class TooLargeError(PatchcordError):
     """The request is larger than this service accepts."""
 
@@ -121,6 +130,7 @@ STATUS_OF: dict[type[Exception], int] = {
     ForbiddenError: 403,
     UnknownNameError: 404,
     ConflictError: 409,
+    GoneError: 410,
     TooLargeError: 413,
     RateLimitedError: 429,
     PluginFailedError: 502,

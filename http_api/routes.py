@@ -25,6 +25,7 @@ ROUTES = (
             201: "The vCon as it is stored.",
             200: 'The body is `{"test": true}` instead of a vCon.',
             404: "There is no such list.",
+            410: "A vCon of this uuid was erased.",
         },
         "Store a vCon and queue it",
         query=ingest.Lists,
@@ -44,6 +45,7 @@ ROUTES = (
             200: 'The body is `{"test": true}` instead of a vCon.',
             403: "The key does not open the list.",
             409: "The vCon was not brought in with this key.",
+            410: "A vCon of this uuid was erased.",
         },
         "Take a partner's vCon",
         access=Access.PARTNER,
@@ -62,6 +64,7 @@ ROUTES = (
         {
             204: "Those that are stored are queued.",
             404: "There is no such list.",
+            410: "One of them was erased; none is queued.",
             504: "The storages did not find them in time.",
         },
         "Queue stored vCons",
@@ -72,7 +75,7 @@ ROUTES = (
         "GET",
         "/vcon/{vcon_uuid}",
         vcons.get_vcon,
-        {200: "The vCon.", 404: "Neither Redis nor a storage has it."},
+        {200: "The vCon.", 404: "Neither Redis nor a storage has it.", 410: "It was erased."},
         "Read a vCon",
     ),
     Route(

@@ -59,6 +59,7 @@ HEADINGS = {
     404: ("Not found", ""),
     405: ("Not found", ""),
     409: ("Not possible as it is now", ""),
+    410: ("Erased", ""),
     413: ("Too large", ""),
     422: ("This cannot be read", ""),
     429: ("Too many requests", "Wait a minute, and try again."),

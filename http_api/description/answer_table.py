@@ -92,6 +92,7 @@ TEXTS: Mapping[int, str] = {
     403: "Invalid API Key",
     404: "Unknown ingress list: nope; known: in, second",
     409: f"vCon {UUID_OF_EXAMPLE} was not brought in with this key; use another uuid",
+    410: f"vCon {UUID_OF_EXAMPLE} was erased; its uuid is not accepted again",
     413: "The body has 9000000 bytes, more than the limit of 8000000",
     415: "Content-Encoding must be gzip, deflate or identity",
     429: "60 requests a minute are let in; try again in 7 s",

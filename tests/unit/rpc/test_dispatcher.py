@@ -189,6 +189,7 @@ RAISED: list[tuple[Exception, int, str]] = [
     (errors.ForbiddenError("no"), 403, "no"),
     (errors.UnknownNameError("chain", "x", ["b", "a"]), 404, "Unknown chain: x; known: a, b"),
     (errors.ConflictError("busy"), 409, "busy"),
+    (errors.GoneError("u"), 410, "vCon u was erased; its uuid is not accepted again"),
     (errors.TooLargeError("big"), 413, "big"),
     (errors.RateLimitedError("slow down"), 429, "slow down"),
     (errors.PluginFailedError("plugin"), 502, "plugin"),
