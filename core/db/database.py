@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+import core.db.law_tables  # noqa: F401 -- so that `Base` knows these tables, too
 from core.concurrency.thread_pool import seconds_left
 from core.db.driver.bounded_connection import (
     BoundedConnection,
