@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import secrets
 from asyncio.subprocess import Process
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from subprocess import Popen
 from typing import Any
 
@@ -155,43 +157,20 @@ def _watch_deployments() -> None:
 
 def keep_redis(url: str) -> None:
     """Search what a Redis holds, too."""
-    from redis import Redis
+    from tests.dumps import of_redis
 
-    with Redis.from_url(url, encoding_errors="replace", decode_responses=True) as client:
-        keys = list(client.scan_iter(count=10_000))
-        pipeline = client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.type(key)
-        for key, kind in zip(keys, pipeline.execute(), strict=True):
-            _READERS.get(kind, _READERS["ReJSON-RL"])(pipeline, key)
-        values = pipeline.execute(raise_on_error=False)  # a key may have expired meanwhile
-        CANARIES.keep("what a test left in Redis", f"{keys} {values}")
-
-
-_READERS: dict[str, Callable[[Any, Any], Any]] = {
-    "string": lambda client, key: client.get(key),
-    "list": lambda client, key: client.lrange(key, 0, -1),
-    "set": lambda client, key: client.smembers(key),
-    "hash": lambda client, key: client.hgetall(key),
-    "zset": lambda client, key: client.zrange(key, 0, -1),
-    "stream": lambda client, key: client.xrange(key),
-    "ReJSON-RL": lambda client, key: client.execute_command("JSON.GET", key),
-}
+    text = b"\n".join(value for _, value in of_redis(url))
+    CANARIES.keep("what a test left in Redis", text.decode(errors="replace"))
 
 
 def keep_postgres(url: str) -> None:
     """Search the rows of every table of a database, too, but that of the service's own secrets."""
-    import psycopg
-    from psycopg import sql
+    from tests.dumps import of_postgres
 
-    with psycopg.connect(url, autocommit=True) as connection:
-        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        for (table,) in tables.fetchall():
-            if table == "service_secrets":
-                continue
-            rows = sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(table))
-            text = "\n".join(row for (row,) in connection.execute(rows).fetchall())
-            CANARIES.keep(f"the table {table} of a test", text)
+    pieces = of_postgres(url, "service_secrets")
+    for where, rows in itertools.groupby(pieces, key=itemgetter(0)):
+        text = b"\n".join(value for _, value in rows)
+        CANARIES.keep(f"the {where} of a test", text.decode(errors="replace"))
 
 
 def _watch_pipes() -> None:

@@ -33,10 +33,14 @@ ON CONFLICT (fingerprint) DO UPDATE SET
     first_seen = least(known.first_seen, excluded.first_seen),
     last_seen = greatest(known.last_seen, excluded.last_seen),
     count = known.count + excluded.count,
-    chain = excluded.chain, example = excluded.example, error = excluded.error
+    chain = excluded.chain, example = excluded.example, error = excluded.error,
+    message = excluded.message
 """)
 _FORGET = text(
     "UPDATE failure_causes SET example = NULL, error = NULL WHERE example = CAST(:vcon AS uuid)"
+)
+_FORGET_MESSAGES = text(
+    "UPDATE failure_causes SET message = '' WHERE fingerprint = ANY(CAST(:fingerprints AS text[]))"
 )
 
 
@@ -97,3 +101,13 @@ def read_causes(session: Session, fingerprints: Sequence[str]) -> dict[str, Reco
 def forget_example(session: Session, vcon_uuid: str) -> None:
     """Remove a vCon that is erased, and its error, where it is the example; the counts stay."""
     session.execute(_FORGET, {"vcon": vcon_uuid})
+
+
+def forget_messages(session: Session, runs: Sequence[Mapping[str, Any]]) -> None:
+    """Remove the messages of the causes of runs whose vCons are erased; the counts stay.
+
+    A message has marks in the place of numbers and addresses, but names as they are. The next
+    failure of the same cause writes it again.
+    """
+    found = {cause.fingerprint for run in runs for cause, _ in causes_of_run(run)}
+    session.execute(_FORGET_MESSAGES, {"fingerprints": sorted(found)})

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core.db.database import Database
-from core.db.failure_causes import forget_example
+from core.db.failure_causes import forget_example, forget_messages
 from core.errors import UnavailableError
 from core.observability.storable_text import storable_json
 from schemas.stored_vcon import StoredVcon
@@ -126,14 +126,25 @@ DELETE FROM vcon_index WHERE vcon_uuid IN (
 )
 """)
 
-# Errors of plugins may repeat what a document says. The type, before the colon, stays.
+_FAILED = text("""
+SELECT jsonb_build_object(
+    'status', status, 'steps', steps, 'error', error, 'config_hash', config_hash
+) FROM chain_runs
+WHERE (vcon_in = ANY(CAST(:uuids AS uuid[])) OR vcon_out = ANY(CAST(:uuids AS uuid[])))
+    AND status <> 'done'
+""")
+
+# Errors of plugins may repeat what a document says. The type, before the colon, stays; a text that
+# does not begin with a type goes as a whole.
 _SCRUB = text("""
 UPDATE chain_runs SET
-    error = CASE WHEN error IS NULL THEN NULL ELSE split_part(error, ':', 1) || :erased END,
+    error = CASE WHEN error IS NULL THEN NULL
+        ELSE coalesce(substring(error FROM :type), 'error') || :erased END,
     steps = (
         SELECT coalesce(jsonb_agg(CASE WHEN jsonb_typeof(step -> 'error') = 'string'
             THEN jsonb_set(
-                step, '{error}', to_jsonb(split_part(step ->> 'error', ':', 1) || :erased)
+                step, '{error}',
+                to_jsonb(coalesce(substring(step ->> 'error' FROM :type), 'error') || :erased)
             )
             ELSE step END ORDER BY place), '[]')
         FROM jsonb_array_elements(steps) WITH ORDINALITY AS each (step, place)
@@ -142,6 +153,7 @@ WHERE vcon_in = ANY(CAST(:uuids AS uuid[])) OR vcon_out = ANY(CAST(:uuids AS uui
 RETURNING CAST(run_id AS text)
 """)
 _ERASED_TEXT = ": erased"
+_TYPE = "^[A-Za-z_][A-Za-z0-9_.]*(?=:|$)"
 
 _MADE_FROM = text("""
 SELECT DISTINCT CAST(vcon_out AS text), CAST(vcon_in AS text) FROM chain_runs
@@ -237,7 +249,8 @@ class VconIndexRows:
         with self._database.transaction() as session:
             for each in uuids:
                 forget_example(session, each)
-            words = {"uuids": list(uuids), "erased": _ERASED_TEXT}
+            forget_messages(session, list(session.scalars(_FAILED, {"uuids": list(uuids)})))
+            words = {"uuids": list(uuids), "erased": _ERASED_TEXT, "type": _TYPE}
             return list(session.scalars(_SCRUB, words))
 
     def prune(self, days: int, batch: int = 1000) -> None:

@@ -313,6 +313,28 @@ async def test_the_example_of_a_cause_is_forgotten_also_where_a_copy_is_left(
     assert NUMBER not in str(people.rows("SELECT to_jsonb(each)::text FROM failure_causes AS each"))
 
 
+async def test_the_message_of_a_cause_is_forgotten_until_it_fails_again(people: People) -> None:
+    """A name in it has no mark; the count stays, and another vCon's failure writes it again."""
+    vcon_uuid, text = people.in_index(None, 0, "shelf", tel=NUMBER), "no customer Ann Smith"
+    people.ran(vcon_uuid, status="failed", error=f"KeyError: {text}")
+    people.ran(new_uuid(), status="failed", error="OSError: no disk")
+    await erased(people, tel=NUMBER)
+    causes = "SELECT message FROM failure_causes ORDER BY type"
+    assert people.rows(causes) == ["", "no disk"]
+    people.ran(new_uuid(), status="failed", error=f"KeyError: {text}")
+    assert people.rows(causes) == [text, "no disk"]
+    assert people.rows("SELECT count FROM failure_causes ORDER BY type") == [2, 1]
+
+
+@pytest.mark.parametrize("error", ["Ann Smith has left", "Ann Smith: has left"])
+async def test_an_error_without_a_type_is_forgotten_as_a_whole(people: People, error: str) -> None:
+    """What stands before the colon is kept only if it can be the name of a class."""
+    vcon_uuid = people.in_index(None, 0, "shelf", tel=NUMBER)
+    people.ran(vcon_uuid, status="failed", error=error)
+    await erased(people, tel=NUMBER)
+    assert people.rows("SELECT error FROM chain_runs") == ["error: erased"]
+
+
 async def test_the_command(people: People) -> None:
     """A table for each vCon, exit code 1 where something is left, and no value in the audit."""
     vcon_uuid = people.in_redis(name="<b>Ann</b>\x1b[31m")

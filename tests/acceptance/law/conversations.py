@@ -1,0 +1,260 @@
+"""A service whose chains fail, retry, store and send vCons, and all that it keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from redis import Redis
+
+from app.operator_cli.session import session
+from core.operator_interfaces import Call
+from core.settings import OperatorProcessSettings, load_settings
+from devstack.chaos.waiting import until
+from devstack.service import ServiceProcess
+from schemas.ingress_key import Author
+from schemas.operator.people import EraseResult
+from tests.acceptance.law.person import Person
+from tests.canaries import canary
+from tests.dumps import Piece, of_postgres, of_redis
+from tests.integration.support.http_stand_in import StandIn
+from tests.integration.support.otlp_collector import Collector
+from tests.integration.support.vendors_scene import BUCKET, S3_KEYS
+
+TOKEN = canary("token-of-the-law-acceptance-71c5")
+SECONDS = 60.0
+CHAINS: dict[str, Any] = {
+    "kept": {
+        "links": ["second_try"],
+        "storages": ["files", "bucket", "receiver", "forgetful"],
+        "tracers": ["gossip"],
+        "ingress_lists": ["kept"],
+        "egress_lists": ["kept_out"],
+        "retry_backoff": 0.01,
+    },
+    "refused": {"links": ["refuse"], "ingress_lists": ["refused"], "max_attempts": 1},
+    "unstored": {"storages": ["broken"], "ingress_lists": ["unstored"], "max_attempts": 1},
+    "replaced": {"links": ["replace"], "storages": ["files"], "ingress_lists": ["replaced"]},
+    "waiting": {"links": ["refuse"], "ingress_lists": ["waiting"], "enabled": False},
+}
+FAILURE = """
+import json
+from lib.vcon_redis import VconRedis
+
+def failure(vcon_uuid):
+    return json.loads(VconRedis().get_vcon_dict(vcon_uuid)["attachments"][0]["body"])["failure"]
+"""
+MODULES = {
+    "law_failure": FAILURE,
+    "law_second_try": """
+from pathlib import Path
+from law_failure import failure
+
+def run(vcon_uuid, link_name, opts=None):
+    mark = Path(opts["folder"], f"tried-{vcon_uuid}")
+    if not mark.exists():
+        mark.touch()
+        raise LookupError(failure(vcon_uuid))
+    return vcon_uuid
+""",
+    "law_refuse": """
+from law_failure import failure
+
+def run(vcon_uuid, link_name, opts=None):
+    raise ValueError(failure(vcon_uuid))
+""",
+    "law_replace": """
+import uuid
+from lib.vcon_redis import VconRedis
+
+def run(vcon_uuid, link_name, opts=None):
+    document = VconRedis().get_vcon_dict(vcon_uuid)
+    document["uuid"] = str(uuid.uuid5(uuid.UUID(vcon_uuid), "replaced"))
+    VconRedis().store_vcon_dict(document)
+    return document["uuid"]
+""",
+    "law_broken": """
+from law_failure import failure
+
+def save(vcon_uuid, opts=None):
+    raise ConnectionError(failure(vcon_uuid))
+
+def delete(vcon_uuid, opts=None):
+    return False
+""",
+    "law_forgetful": """
+def save(vcon_uuid, opts=None):
+    pass
+""",
+    "law_gossip": """
+from law_failure import failure
+
+def run(in_vcon_uuid, out_vcon_uuid, tracer_name, links, link_index, opts=None):
+    raise OSError(failure(in_vcon_uuid))
+""",
+}
+
+
+@dataclass(frozen=True)
+class Around:
+    """What is around the service, with the variables by which it finds its servers."""
+
+    folder: Path
+    redis_url: str
+    database_url: str
+    variables: dict[str, str]
+    s3_url: str
+    bucket: Any
+    collector: Collector
+    receiver: StandIn
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The variables of the service, and of commands beside it."""
+        return {
+            **self.variables,
+            "REDIS_URL": self.redis_url,
+            "CONSERVER_CONFIG_FILE": str(self.folder / "config.yml"),
+            "CONSERVER_API_TOKEN": TOKEN,
+            "ENV_FILE": "",
+            "PYTHONPATH": str(self.folder / "plugins"),
+            "LOG_LEVEL": "DEBUG",
+            "API_ACCESS_LOG": "true",
+            "CUSTODY": "postgres",
+            "MEDIA_STORE": "file",
+            "MEDIA_FOLDER": str(self.folder / "media"),
+            "STORAGE_REPLAY_INTERVAL": "3600",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.url,
+            "OTEL_BSP_SCHEDULE_DELAY": "100",
+            "OTEL_METRIC_EXPORT_INTERVAL": "200",
+        }
+
+    def furnish(self) -> None:
+        """Write the plugins and the configuration."""
+        (plugins := self.folder / "plugins").mkdir()
+        for name, source in MODULES.items():
+            (plugins / f"{name}.py").write_text(source)
+        config = _config(self.folder, self.s3_url, self.receiver.url)
+        (self.folder / "config.yml").write_text(json.dumps(config))
+        (self.folder / "media").mkdir()
+
+
+@dataclass
+class Conversations:
+    """The running system."""
+
+    around: Around
+    service: ServiceProcess
+    http: httpx.AsyncClient
+    redis: Redis
+    fed: dict[str, str] = field(default_factory=dict)
+
+    async def feed(self, person: Person) -> None:
+        """One vCon for each chain, once every run has ended that will end."""
+        for chain in CHAINS:
+            await self.post(chain, person.vcon(attachments=[_failing(person)]))
+        for name, length in {"kept_out": 1, "DLQ:refused": 1, "DLQ:storage:broken": 1}.items():
+            await self._reached(name, length)
+        await self._ended(4)
+
+    async def post(self, chain: str, document: dict[str, Any]) -> None:
+        """Send one to the list of a chain over HTTP."""
+        answer = await self.http.post("/vcon", params={"ingress_lists": chain}, json=document)
+        assert answer.status_code == 201, answer.text
+        self.fed[chain] = document["uuid"]
+
+    async def _reached(self, name: str, length: int) -> None:
+        async def is_so() -> bool:
+            return self.redis.llen(name) == length
+
+        await until(is_so, f"{name} to have {length}", SECONDS)
+
+    async def _ended(self, count: int) -> None:
+        """Until the history has so many runs."""
+
+        async def is_so() -> bool:
+            with psycopg.connect(self.around.database_url) as connection:
+                runs = connection.execute(
+                    "SELECT count(*) FROM chain_runs WHERE status <> 'running'"
+                )
+                return runs.fetchone() == (count,)
+
+        await until(is_so, f"{count} runs in the history", SECONDS)
+
+    async def erase(self, person: Person) -> EraseResult:
+        """Perform the erasure as the command does."""
+        call = Call(Author(actor="test"), "asked for it")
+        async with session(load_settings(OperatorProcessSettings)) as operator:
+            result = await operator.perform("erase", {"tel": person.tel}, call)
+        assert isinstance(result, EraseResult)
+        return result
+
+    def everything(self) -> Iterator[Piece]:
+        """All that the system keeps: keys, rows, files, objects, logs, spans and metrics."""
+        yield from of_redis(self.around.redis_url)
+        yield from ((f"redis {log}", str(lines).encode()) for log, lines in self._slow())
+        yield from of_postgres(self.around.database_url)
+        for path in filter(Path.is_file, self.around.folder.rglob("*")):
+            yield f"file {path.relative_to(self.around.folder)}", path.read_bytes()
+        for each in self.around.bucket.objects.all():
+            yield f"object {each.key}", each.key.encode() + each.get()["Body"].read()
+        metrics = httpx.get(f"{self.service.health_url}/metrics", trust_env=False)
+        yield "metrics", metrics.content
+        for span in list(self.around.collector.spans):
+            yield f"span {span.name}", f"{span}".encode()
+        yield "sent metrics", str(self.around.collector.metrics).encode()
+
+    def _slow(self) -> Iterator[tuple[str, Any]]:
+        yield "SLOWLOG", self.redis.execute_command("SLOWLOG", "GET", "-1")
+
+
+def _failing(person: Person) -> dict[str, Any]:
+    body = json.dumps({"failure": person.failure})
+    about = {"purpose": "note", "start": "2026-03-01T09:00:00+00:00", "party": 0, "dialog": 0}
+    return {**about, "encoding": "json", "mediatype": "application/json", "body": body}
+
+
+@asynccontextmanager
+async def conversations(around: Around) -> AsyncIterator[Conversations]:
+    """Start the service with one worker."""
+    around.furnish()
+    async with AsyncExitStack() as stack:
+        service = ServiceProcess(
+            around.folder / "logs", around.settings, arguments=("api", "--workers", "1")
+        )
+        stack.push_async_callback(asyncio.to_thread, service.stop)
+        redis = stack.enter_context(Redis.from_url(around.redis_url, decode_responses=True))
+        await asyncio.to_thread(service.wait_until_ready)
+        client = httpx.AsyncClient(
+            base_url=service.api_url,
+            headers={"x-conserver-api-token": TOKEN},
+            trust_env=False,
+            timeout=SECONDS,
+        )
+        yield Conversations(around, service, await stack.enter_async_context(client), redis)
+
+
+def _config(folder: Path, s3_url: str, receiver_url: str) -> dict[str, Any]:
+    s3 = {**S3_KEYS, "aws_bucket": BUCKET, "endpoint_url": s3_url, "aws_region": "us-east-1"}
+    return {
+        "links": {
+            name: {"module": f"law_{name}", "options": {"folder": str(folder)}}
+            for name in ("second_try", "refuse", "replace")
+        },
+        "storages": {
+            "files": {"module": "storage.file", "options": {"path": str(folder / "files")}},
+            "bucket": {"module": "storage.s3", "options": s3},
+            "receiver": {"module": "storage.webhook", "options": {"webhook-urls": [receiver_url]}},
+            "broken": {"module": "law_broken", "retries": 0},
+            "forgetful": {"module": "law_forgetful"},
+        },
+        "tracers": {"gossip": {"module": "law_gossip"}},
+        "chains": CHAINS,
+    }
