@@ -7,6 +7,8 @@ from typing import Any
 
 from pipeline.config.destinations import read_destination
 from pipeline.config.environment import Missing, Unfilled, Where, Written, below
+from pipeline.config.law import Law
+from pipeline.config.law_section.steps import chain_law, check_envelopes, read_erase, read_requires
 from pipeline.config.model import (
     LINK_RETRIES,
     MAX_ATTEMPTS,
@@ -49,23 +51,24 @@ class Registry:
     links: Mapping[str, LinkStep]
     storages: Mapping[str, StorageSpec]
     tracers: Mapping[str, PluginSpec]
+    law: Law | None = None
 
 
-def read_links(links: Section, lent: Lent) -> dict[str, LinkStep]:
+def read_links(links: Section, lent: Lent, law: Law | None = None) -> dict[str, LinkStep]:
     """Every link as defined, by name."""
-    return {name: _link(name, entry, lent) for name, entry in links.sections()}
+    return {name: _link(name, entry, lent, law) for name, entry in links.sections()}
 
 
 def read_storages(
-    storages: Section, missing: Sequence[Missing], lent: Lent
+    storages: Section, missing: Sequence[Missing], lent: Lent, law: Law | None = None
 ) -> dict[str, StorageSpec]:
     """Every storage by name; `missing` are the variables that the environment lacks."""
-    return {name: _storage(name, entry, missing, lent) for name, entry in storages.sections()}
+    return {name: _storage(name, entry, missing, lent, law) for name, entry in storages.sections()}
 
 
-def read_tracers(tracers: Section, lent: Lent) -> dict[str, PluginSpec]:
+def read_tracers(tracers: Section, lent: Lent, law: Law | None = None) -> dict[str, PluginSpec]:
     """Every tracer by name."""
-    return {name: _plugin(name, entry, lent) for name, entry in tracers.sections()}
+    return {name: _tracer(name, entry, lent, law) for name, entry in tracers.sections()}
 
 
 def read_imports(imports: Section) -> dict[str, PluginSpec]:
@@ -73,22 +76,33 @@ def read_imports(imports: Section) -> dict[str, PluginSpec]:
     return {name: _import(name, imports) for name in imports}
 
 
-def _link(name: str, entry: Section, lent: Lent) -> LinkStep:
+def _link(name: str, entry: Section, lent: Lent, law: Law | None) -> LinkStep:
     timeout = entry.limit("timeout")
     retries = entry.value("retries", RETRIES, LINK_RETRIES)
     destination = read_destination(name, entry)
-    return LinkStep(name, _plugin(name, entry, lent), timeout, retries, destination)
+    requires, erase = read_requires(entry, law), read_erase(entry, law)
+    plugin = PluginSpec(**plugin_parts(name, entry, lent), requires=requires, erase=erase)
+    return LinkStep(name, plugin, timeout, retries, destination, requires)
 
 
-def _storage(name: str, entry: Section, missing: Sequence[Missing], lent: Lent) -> StorageSpec:
+def _storage(
+    name: str, entry: Section, missing: Sequence[Missing], lent: Lent, law: Law | None
+) -> StorageSpec:
     timeout = entry.limit("timeout")
     retries = entry.value("retries", RETRIES, STORAGE_RETRIES)
     unset = tuple(dict.fromkeys(m.name for m in missing if m.where[:2] == entry.where))
-    destination = read_destination(name, entry)
+    own: dict[str, Any] = {
+        "destination": read_destination(name, entry),
+        "requires": read_requires(entry, law),
+        "erase": read_erase(entry, law),
+    }
     parts = plugin_parts(name, entry, lent)
-    return StorageSpec(
-        **parts, timeout=timeout, retries=retries, unset=unset, destination=destination
-    )
+    return StorageSpec(**parts, **own, timeout=timeout, retries=retries, unset=unset)
+
+
+def _tracer(name: str, entry: Section, lent: Lent, law: Law | None) -> PluginSpec:
+    requires = read_requires(entry, law)
+    return PluginSpec(**plugin_parts(name, entry, lent), requires=requires)
 
 
 def _plugin(name: str, entry: Section, lent: Lent) -> PluginSpec:
@@ -142,8 +156,10 @@ def _chain(name: str, entry: Section, registry: Registry, on_broken: OnBroken) -
         weight=entry.value("weight", WEIGHT, 1),
         on_broken=entry.value("on_broken", ON_BROKEN, on_broken),
         repeat_uncertain=entry.value("repeat_uncertain", SWITCH, default=False) or None,
+        **chain_law(entry, registry.law),
     )
     _check_loop(chain, entry)
+    check_envelopes(chain, entry)
     entry.note_unread()
     return chain
 

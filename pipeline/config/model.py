@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypedDict
 from core.concurrency.backoff import LONGER, Backoff
 from pipeline.config.connections import ConnectionSpec, FlowsSpec
 from pipeline.config.environment import Filled, Written
+from pipeline.config.law import EgressLaw, EraseSpec, Law, LawKey, Verify
 from schemas.ingress_key import ConfiguredKey
 
 # The configuration's hash, recorded with every run.
@@ -20,7 +21,16 @@ from schemas.ingress_key import ConfiguredKey
 # matches. So the hash is slow (scrypt): each try costs tens of milliseconds and 16 MiB.
 
 _SALT = b"patchcord configuration"
-_LATER = ("destination", "repeat_uncertain")
+_LATER: Final[Mapping[str, object]] = {
+    "destination": None,
+    "repeat_uncertain": None,
+    "requires": None,
+    "erase": None,
+    "verify": "off",
+    "decrypt_with": (),
+    "custody": False,
+    "egress": None,
+}
 """Fields that are newer than the hash: left out while unset, so that the hash stays as it was."""
 
 
@@ -38,7 +48,7 @@ def _ordered(value: Any) -> object:
     if is_dataclass(value):
         parts = {part.name: getattr(value, part.name) for part in fields(value) if part.compare}
         kept = {
-            name: part for name, part in parts.items() if name not in _LATER or part is not None
+            name: part for name, part in parts.items() if name not in _LATER or part != _LATER[name]
         }
         return _ordered(kept)
     match value:
@@ -125,6 +135,10 @@ class PluginSpec:
     """The options that each connection lends to a plugin whose option `connection` names it."""
     written: Written = field(default_factory=dict, repr=False, compare=False)
     """The places in the options whose value YAML read as another than the one written."""
+    requires: str | None = None
+    """The purpose for which a vCon must have a basis before this plugin gets it."""
+    erase: EraseSpec | None = None
+    """Where its receiver is told of erasures; only links and storages have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +172,8 @@ class LinkStep:
     timeout: float | None = None
     retries: int = LINK_RETRIES
     destination: Destination | None = None
+    requires: str | None = None
+    """As in `PluginSpec`, which has it as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +211,12 @@ class Chain:
     """The vCon extensions that its links support, besides `pipeline.vcon.envelope.KNOWN`."""
     repeat_uncertain: bool | None = None
     """True: a step with the effect "once" is repeated like others if its outcome is unknown."""
+    verify: Verify = "off"
+    """What is done with the signatures of vCons that come in."""
+    decrypt_with: tuple[LawKey, ...] = ()
+    custody: bool = False
+    """Whether versions, deliveries and events of its vCons are recorded in the ledger."""
+    egress: EgressLaw | None = None
     weight: int = field(default=1, compare=False)
     """Its share of a worker's slots while other chains have vCons, too; affects no run."""
     on_broken: OnBroken = field(default="refuse", compare=False)
@@ -236,6 +258,8 @@ class PipelineConfig:
     connections: Mapping[str, ConnectionSpec] = field(default_factory=dict)
     connection_plugins: tuple[str, ...] = ()
     flows: FlowsSpec = field(default_factory=FlowsSpec)
+    law: Law | None = None
+    """None: the file has no such section."""
     notes: tuple[str, ...] = ()
     strict: bool = False
     on_broken: OnBroken = "refuse"
@@ -297,7 +321,8 @@ class PipelineConfig:
         """
         plugins = [*self.storages.values(), *self.imports.values(), *(self.hooks or {}).values()]
         # Flattened, so the hash without connections is the same as before connections existed.
-        return canonical([self.chains, *plugins, *self.connections.values()])
+        law = () if self.law is None else (self.law,)
+        return canonical([self.chains, *plugins, *self.connections.values(), *law])
 
     @cached_property
     def hash(self) -> str:

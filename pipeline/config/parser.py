@@ -8,12 +8,15 @@ file nor the environment.
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
+from pydantic import TypeAdapter
+
 from core.errors import ConfigurationError
 from flowlang.environment import as_references
 from pipeline.config.broken import PARTS, set_aside
 from pipeline.config.chains import (
     Registry,
     entries_named,
+    plugin_parts,
     read_chains,
     read_imports,
     read_links,
@@ -31,24 +34,27 @@ from pipeline.config.connections import (
 )
 from pipeline.config.destinations import share_destinations
 from pipeline.config.environment import Environment, Missing, Where, Written
-from pipeline.config.hooks import read_hooks
 from pipeline.config.ingress_auth import read_ingress_auth
+from pipeline.config.law_section.reading import read_law
 from pipeline.config.model import (
     REFUSE,
     Chain,
+    HookSpec,
     LinkStep,
     OnBroken,
+    OnError,
     PipelineConfig,
     PluginSpec,
     StorageSpec,
 )
-from pipeline.config.sections import Findings, Section, slip_of, suggestion
+from pipeline.config.sections import Findings, Kind, Section, slip_of, suggestion
 
 __all__ = ["Chain", "LinkStep", "PipelineConfig", "PluginSpec", "StorageSpec", "parse"]
 
 CONNECTIONS = "connections"
+ON_ERROR: Kind[OnError] = Kind(TypeAdapter(OnError), "continue or fail")
 _NOTHING_WRITTEN: Written = {}
-_SECTIONS = ("ingress_auth", "imports", "hooks", "links", "storages", "tracers", "chains")
+_SECTIONS = ("ingress_auth", "imports", "hooks", "links", "storages", "tracers", "law", "chains")
 
 
 def parse(
@@ -106,13 +112,14 @@ def _read(
     root: Section, environment: Environment, *, weak_keys: bool, on_broken: OnBroken
 ) -> PipelineConfig:
     connections = read_connections(root.section(CONNECTIONS), environment)
-    lent = lendable(connections)
+    lent, law = lendable(connections), read_law(root.section("law"))
     links, storages = share_destinations(
-        read_links(root.section("links"), lent),
-        read_storages(root.section("storages"), environment.missing, lent),
+        read_links(root.section("links"), lent, law),
+        read_storages(root.section("storages"), environment.missing, lent, law),
         root.findings,
     )
-    registry = Registry(links, storages, tracers=read_tracers(root.section("tracers"), lent))
+    tracers = read_tracers(root.section("tracers"), lent, law)
+    registry = Registry(links, storages, tracers, law)
     chains = read_chains(root.section("chains"), registry, on_broken)
     imports = read_imports(root.section("imports"))
     auth = read_ingress_auth(root.section("ingress_auth"), weak_keys=weak_keys)
@@ -125,11 +132,23 @@ def _read(
         imports=imports,
         ingress_auth=auth.keys,
         ingress_keys=auth.details,
-        hooks=None if root.raw("hooks") is None else read_hooks(root.section("hooks")),
+        hooks=None if root.raw("hooks") is None else _hooks(root.section("hooks")),
         connections=connections,
         connection_plugins=read_plugin_folders(root),
         flows=read_flows(root.section("flows")),
+        law=law,
     )
+
+
+def _hooks(hooks: Section) -> dict[str, HookSpec]:
+    """Modules that are called when vCons come in, are run, and are deleted, by name."""
+    return {name: _hook(name, entry) for name, entry in hooks.sections()}
+
+
+def _hook(name: str, entry: Section) -> HookSpec:
+    timeout = entry.limit("timeout")
+    on_error = entry.value("on_error", ON_ERROR, "continue")
+    return HookSpec(**plugin_parts(name, entry, {}), timeout=timeout, on_error=on_error)
 
 
 def _used(config: PipelineConfig) -> frozenset[Where]:
@@ -140,6 +159,7 @@ def _used(config: PipelineConfig) -> frozenset[Where]:
         | {("hooks", name) for name in config.hooks or ()}
         | {("ingress_auth", name) for name in config.ingress_lists}
         | {("chains", chain.name) for chain in chains}
+        | {("law", part) for part in ("basis", "trust", "keys", "extensions", "ledger")}
         | {
             (part, name)
             for chain in chains

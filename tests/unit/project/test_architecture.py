@@ -36,7 +36,8 @@ ONLY_IMPORTERS: dict[str, str] = {
     "faster_whisper": r"lib/ai/local_whisper\.py",
     "imageio_ffmpeg": r"lib/recordings/audio\.py",
     "cbor2": r"lib/scitt/(cose|service)\.py",
-    "cryptography": r"lib/scitt/\w+\.py|links/scitt/create_hashed_signed_statement\.py",
+    "cryptography": r"lib/scitt/\w+\.py|links/scitt/create_hashed_signed_statement\.py"
+    r"|pipeline/config/law_section/pem\.py|pipeline/law/.*",
     "boto3": r"lib/s3_client\.py|pipeline/media/s3_store\.py",
     "pymongo": r"storage/mongo\.py|flowlang/(mongo_client\.py|connections/mongodb/.*)",
     "elasticsearch": r"storage/elasticsearch/__init__\.py",
@@ -72,7 +73,6 @@ SMALL_FILES = {
     "app/freeze_watch.py": "one mechanism with its own theory, unrelated to how parts are wired",
     "app/startup_signals.py": "imported before everything that takes time to import",
     "http_api/authentication.py": "what a token is compared with, apart from the paths",
-    "pipeline/config/hooks.py": "one section of the file, as `ingress_auth.py` is",
     "pipeline/ingest/claims.py": "the claims of one call, apart from the use of their answers",
     "pipeline/media/factory.py": "chooses the stores by the settings, which the others do not know",
     "pipeline/media/redis_store.py": "one store of media; the others are beside it",
