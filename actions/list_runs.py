@@ -1,9 +1,9 @@
 """ListRuns: the history of runs."""
 
 from datetime import datetime
-from typing import Any, ClassVar, override
+from typing import Annotated, Any, ClassVar, override
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
@@ -11,6 +11,10 @@ from core.interfaces import Client
 from schemas.run import RunStatus
 from schemas.run_page import RunQuery
 from schemas.uuids import Uuid
+
+# the description that is published is the same as before runs could be withheld
+_PUBLISHED = ["queued", "running", "done", "halted", "partial", "failed", "cancelled"]
+_Status = Annotated[RunStatus, WithJsonSchema({"enum": _PUBLISHED, "type": "string"})]
 
 
 class ListRuns(ActionRunner):
@@ -23,7 +27,7 @@ class ListRuns(ActionRunner):
 
     chain: str | None = Field(None, description="Only of this chain")
     vcon_uuid: Uuid | None = Field(None, description="Only of this vCon")
-    status: RunStatus | None = Field(None, description="Only with this outcome")
+    status: _Status | None = Field(None, description="Only with this outcome")
     since: datetime | None = Field(None, description="Only from then on")
     limit: int = Field(50, ge=1, le=500, description="Most")
     cursor: str | None = Field(None, description="Next page")

@@ -6,14 +6,18 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
-RunStatus = Literal["queued", "running", "done", "halted", "partial", "failed", "cancelled"]
+RunStatus = Literal[
+    "queued", "running", "done", "halted", "partial", "failed", "cancelled", "withheld"
+]
 StepKind = Literal["link", "storage"]
-StepOutcome = Literal["ok", "halted", "failed"]
+StepOutcome = Literal["ok", "halted", "failed", "withheld"]
 
 MARKED = 1_000_000_000
 """What a step that has begun and must not be repeated adds to its attempts (`parts/marked.lua`)."""
 
-FINISHED: frozenset[str] = frozenset({"done", "halted", "partial", "failed", "cancelled"})
+FINISHED: frozenset[str] = frozenset(
+    {"done", "halted", "partial", "failed", "cancelled", "withheld"}
+)
 
 
 def attempts_made(attempts: int) -> int:

@@ -75,7 +75,7 @@ class Retention:
         for name in lists.passed_on:  # the chain that reads it holds what it takes
             await skip_unusable(self._clear, keys.unread(name), "SREM")
             await skip_unusable(self._clear, keys.again(name), "HDEL")
-        for name in lists.dead:
+        for name in (*lists.dead, *lists.withheld):
             await skip_unusable(self._sweep_dead, name)
         await self._index.reap()
         await skip_unusable(Trash(self._connection).empty)

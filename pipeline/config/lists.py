@@ -22,11 +22,12 @@ class Lists:
     ingress: list[str]
     egress: list[str]
     dead: list[str]
+    withheld: list[str]
 
     @property
     def all(self) -> list[str]:
         """The names of all lists, each once."""
-        return _once([*self.ingress, *self.egress, *self.dead])
+        return _once([*self.ingress, *self.egress, *self.dead, *self.withheld])
 
     @property
     def handed_out(self) -> list[str]:
@@ -46,7 +47,8 @@ def lists_of(config: PipelineConfig) -> Lists:
     dead = [keys.dead_letters(name) for name in ingress]
     dead += [keys.storage_dead_letters(name) for name in config.storages]
     egress = [name for chain in chains for name in chain.egress_lists]
-    return Lists(_once(ingress), _once(egress), _once(dead))
+    withheld = [keys.withheld(name) for name in ingress]
+    return Lists(_once(ingress), _once(egress), _once(dead), _once(withheld))
 
 
 def check_unread(config: PipelineConfig, name: str, *, any_list: bool) -> None:

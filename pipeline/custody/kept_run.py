@@ -14,6 +14,7 @@ def with_document_of(run: dict[str, Any], vcon_uuid: str) -> dict[str, Any]:
     done = [_mark(at, step) for at, step in enumerate(run["steps"]) if _is_done_once(step)]
     begun = [*run.get("begun", ()), *done]
     found = {**run, "vcon_out": vcon_uuid, "steps": [], "begun": begun}
+    found.pop("untraced", None)
     if not begun:
         del found["begun"]
     return found

@@ -8,6 +8,8 @@ from schemas.run import MARKED
 RUN_LIST = "run:"
 DEAD_LETTERS = "DLQ:"
 STORAGE_DEAD_LETTERS = "DLQ:storage:"
+WITHHELD = "DLQ:pc:withheld:"
+"""No ingress list begins with `pc:`, so none has such a dead-letter list."""
 
 WORKERS = "pc:workers"
 LOCKS = "pc:locks"
@@ -204,6 +206,11 @@ def dead_letters(ingress_list: str) -> str:
 def storage_dead_letters(storage: str) -> str:
     """The vCons whose write to a storage failed for good."""
     return f"{STORAGE_DEAD_LETTERS}{storage}"
+
+
+def withheld(ingress_list: str) -> str:
+    """The vCons from an ingress list or run list whose runs are withheld."""
+    return f"{WITHHELD}{ingress_list}"
 
 
 def reasons(dead_letter_list: str) -> str:

@@ -16,7 +16,7 @@ from schemas.run import StepOutcome
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
-Ending = Literal["done", "halted", "partial", "failed", "cancelled"]
+Ending = Literal["done", "halted", "partial", "failed", "cancelled", "withheld"]
 Stop = Ending | Literal["parked"]
 """How an attempt stops: with the end of the run, or because a step of it has to wait."""
 
@@ -126,6 +126,11 @@ def after_skip(progress: Progress, reason: str) -> Progress:
 def after_cancellation(progress: Progress) -> Progress:
     """The run is cancelled: no further link, no storage, no egress."""
     return replace(progress, ended="cancelled")
+
+
+def after_refusal(progress: Progress, reason: str) -> Progress:
+    """The law does not allow the next step: the run is withheld before it."""
+    return replace(progress, ended="withheld", error=reason)
 
 
 def after_save(progress: Progress, saved: frozenset[str], refused: frozenset[str]) -> Progress:

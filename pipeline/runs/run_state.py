@@ -10,7 +10,7 @@ checkpoint calls done are in the document, and steps that are lost with a proces
 import asyncio
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -23,6 +23,7 @@ from pipeline.runs.marks import LOST, Mark, uncertain
 from pipeline.runs.parking import Parked
 from pipeline.runs.plan import Progress
 from pipeline.runs.queues import Claim, Record
+from pipeline.runs.withholding import Untraced, Withheld
 from schemas.run import RunStatus, StepKind, StepOutcome
 
 
@@ -174,6 +175,10 @@ class RunState:
     """A cancellation is requested: the run ends before its next link."""
     parked: Parked | None = None
     """What a step waits for; the attempt ends here, and does not count."""
+    withheld: Withheld | None = None
+    """Why the law does not allow its next step; the run ends here for now."""
+    untraced: Untraced | None = None
+    """The tracers of its last link that are still to be called."""
     recovered: bool = False
     """It was queued again because Redis had lost it."""
     marks: tuple[Mark, ...] = ()
@@ -234,7 +239,7 @@ class RunState:
         Those stay that Redis has, if one of them must not be repeated.
         """
         self.memory = DocumentCache()
-        self.steps, self.resumed = [], 0
+        self.steps, self.resumed, self.untraced = [], 0, None
         self.progress = Progress(vcon=self.claim.vcon_uuid)
         if self.kept is not None:
             self.steps, self.progress = list(self.kept[0]), self.kept[1]
@@ -302,6 +307,8 @@ class RunState:
             found["begun"] = [mark.told() for mark in (*self.marks, *self.given_up)]
         if self.continues:
             found["continues"] = self.continues
+        if self.untraced is not None:
+            found["untraced"] = asdict(self.untraced)
         return found
 
 

@@ -36,6 +36,8 @@ from pipeline.runs.run_state import (
     is_abandoned,
     place_of,
 )
+from pipeline.runs.withholding import Withheld
+from pipeline.worker.admission import Admission
 from pipeline.worker.hooks import RunHooks
 from pipeline.worker.tracers import Tracers
 
@@ -54,12 +56,15 @@ class LinkSteps:
         lease_guard: LeaseGuard,
         tracers: Tracers,
         destinations: DestinationGate,
+        admission: Admission,
     ) -> None:
         """`tracers` are called around the links of chains that have tracers.
 
-        `destinations`: the gate before calls of links that have a destination.
+        `destinations`: the gate before calls of links that have a destination. `admission` is asked
+        before a link gets the vCon.
         """
         self._destinations = destinations
+        self._admission = admission
         self._connection = connection
         self._calls = calls
         self._checkpoints = checkpoints
@@ -93,6 +98,10 @@ class LinkSteps:
             after = plan.after_link(live.progress, returned)
             if after.vcon != live.progress.vcon:
                 await self._checkpoints.own(after.vcon)
+        except Withheld as refused:
+            seconds = time.perf_counter() - live.step_began
+            live.note("link", link.name, "withheld", seconds, str(refused))
+            raise
         except ConflictError:
             raise
         except Exception as error:  # noqa: BLE001 -- a plugin may raise anything
@@ -124,6 +133,8 @@ class LinkSteps:
     async def _call(self, live: RunState, step: LinkStep, link: LoadedLink) -> Any:
         if _plain(live, step, link):
             return await self._call_here(live, step, link)
+        if step.requires is not None or live.chain.custody:
+            await self._admission.ask(live, "link", link.name, step.requires)
         current_step.set(step)
         call = partial(
             self._calls.call,
@@ -269,6 +280,14 @@ class LinkSteps:
             live.progress = plan.after_failure(before, objection)
             live.steps[-1].update(outcome="failed", error=objection)
 
+    async def trace_again(self, live: RunState) -> None:
+        """Call the tracers of the last link that were not called at an earlier attempt."""
+        if (due := live.untraced) is None:
+            return
+        await self._checkpoints.make_way(live, only_through_lib=False)
+        if objection := await self._tracers.after_link(live, due.index, due.vcon_in):
+            live.progress = plan.after_failure(live.progress, objection)
+
     async def _before_links(self, live: RunState) -> str | None:
         if not live.chain.tracers:
             return None
@@ -293,7 +312,7 @@ async def _judged_async(link: LoadedLink, vcon_uuid: str) -> Returned:
 
 
 def _plain(live: RunState, step: LinkStep, link: LoadedLink) -> bool:
-    """Whether a link has no timeout, retries, tracers, hooks or destination, and no mark.
+    """Whether a link has no timeout, retries, tracers, hooks, destination or law, and no mark.
 
     Those need the event loop in between.
 
@@ -301,7 +320,8 @@ def _plain(live: RunState, step: LinkStep, link: LoadedLink) -> bool:
     """
     beside = bool(step.timeout is not None or step.retries or live.chain.tracers)
     beside = beside or step.destination is not None or link.is_once(live.chain)
-    beside = bool(beside or live.plugins.hooks.after_link)
+    beside = bool(beside or live.plugins.hooks.after_link or live.chain.custody)
+    beside = beside or step.requires is not None
     return not beside and (link.only_through_lib or not link.is_async)
 
 
@@ -326,7 +346,8 @@ def _only_storage(live: RunState, link: LoadedLink) -> LoadedStorage | None:
     spec = live.chain.storages[0]
     storage = live.plugins.storage(live.chain, spec.name)
     beside = storage.is_async or storage.timeout is not None or spec.destination is not None
-    beside = beside or storage.is_once(live.chain)
+    beside = beside or storage.is_once(live.chain) or live.chain.custody
+    beside = beside or spec.requires is not None
     alike = storage.no_default_timeout == link.no_default_timeout
     return storage if alike and not beside else None
 

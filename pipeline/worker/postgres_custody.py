@@ -154,8 +154,8 @@ class PostgresCustody:
         for name in end.egress_lists:
             wanted.setdefault(end.record.vcon_uuid, {})[name] = None
         for name, reason in end.dead_letters:
-            is_storage = name.startswith(keys.storage_dead_letters(""))
-            vcon_uuid = end.record.vcon_uuid if is_storage else claim.vcon_uuid
+            is_after = name.startswith((keys.STORAGE_DEAD_LETTERS, keys.WITHHELD))
+            vcon_uuid = end.record.vcon_uuid if is_after else claim.vcon_uuid
             state = {"reason": orjson.loads(reason), "run": with_document_of(run, vcon_uuid)}
             wanted.setdefault(vcon_uuid, {})[name] = state
         rows: list[NewCustody] = []

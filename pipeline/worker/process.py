@@ -25,6 +25,7 @@ from pipeline.runs.vcon_store import VconStore
 from pipeline.storages import storage_fallback
 from pipeline.storages.lookup import VconLookup
 from pipeline.storages.storage_fallback import StorageFallback
+from pipeline.worker.admission import Admission, Closed
 from pipeline.worker.custody import NO_WORKER_CUSTODY, WorkerCustody
 from pipeline.worker.fitness import Fitness
 from pipeline.worker.link_runner import LinkSteps
@@ -145,8 +146,10 @@ class WorkerProcess:
         journal = Checkpoints(redis, queues, custody)
         lease_guard = LeaseGuard(self._lease, journal)
         gate = self._destinations
-        links = LinkSteps(redis, calls, journal, lease_guard, Tracers(calls), gate)
-        return chain_runner(redis, links, calls, journal, lease_guard, gate)
+        admission = Admission(Closed())
+        tracers = Tracers(calls, admission)
+        links = LinkSteps(redis, calls, journal, lease_guard, tracers, gate, admission)
+        return chain_runner(redis, links, calls, journal, lease_guard, gate, admission)
 
     def _plugin_calls(self, settings: Settings) -> PluginCalls:
         threads = max(2 * self.limits.threads, LEAST_THREADS)

@@ -55,6 +55,7 @@ LOG_LEVELS: dict[plan.Ending, int] = {
     "done": logging.DEBUG,  # it is in the history; a line would cost as much as the run itself
     "halted": logging.INFO,
     "cancelled": logging.INFO,
+    "withheld": logging.INFO,
     "partial": logging.WARNING,
     "failed": logging.WARNING,
 }
@@ -87,6 +88,12 @@ def _dead_letters(live: RunState, ending: plan.Ending) -> list[tuple[str, str]]:
         unsure = live.is_unsure or bool(live.marks)
         reason = _reason(live, live.progress.error, _failed_step(live), unsure=unsure)
         return [(letters, reason)]
+    if ending == "withheld":
+        return [_withheld_letter(live), *_storage_letters(live)]
+    return _storage_letters(live) if ending == "partial" else []
+
+
+def _storage_letters(live: RunState) -> list[tuple[str, str]]:
     given_up = {mark.name for mark in live.given_up}
     return [
         (
@@ -94,8 +101,30 @@ def _dead_letters(live: RunState, ending: plan.Ending) -> list[tuple[str, str]]:
             _reason(live, step["error"], step, unsure=step["name"] in given_up),
         )
         for step in live.steps
-        if ending == "partial" and step["kind"] == "storage" and step["outcome"] == "failed"
+        if step["kind"] == "storage" and step["outcome"] == "failed"
     ]
+
+
+def _withheld_letter(live: RunState) -> tuple[str, str]:
+    """The entry in the list of withheld vCons, in the shape of `schemas.withheld.WithheldVcon`.
+
+    It has no fingerprint: it is in no index of causes.
+    """
+    assert live.withheld is not None
+    reason = {
+        "error": str(live.withheld),
+        **live.withheld.told(),
+        "step": live.withheld.name,
+        "kind": live.withheld.kind,
+        "attempts": live.attempts,
+        "chain": live.chain.name,
+        "list_name": live.claim.list_name,
+        "run_id": live.claim.run_id,
+        "worker": live.worker,
+        "at": datetime.now(UTC).isoformat(),
+        "config_hash": live.config_hash,
+    }
+    return keys.withheld(live.claim.list_name), storable_json(reason).decode()
 
 
 def _failed_step(live: RunState) -> Mapping[str, Any]:

@@ -22,6 +22,8 @@ from pipeline.runs.lease import SLOW_STEP, Checkpoints, LeaseGuard, Lost
 from pipeline.runs.marks import mark_of
 from pipeline.runs.parking import Parked
 from pipeline.runs.run_state import RunState, current_run, place_of
+from pipeline.runs.withholding import Withheld
+from pipeline.worker.admission import Admission
 from pipeline.worker.hooks import RunHooks
 from pipeline.worker.link_runner import LinkSteps
 
@@ -41,9 +43,14 @@ class ChainRunner:
         checkpoints: Checkpoints,
         lease_guard: LeaseGuard,
         destinations: DestinationGate,
+        admission: Admission,
     ) -> None:
-        """`lease_guard` is asked before each step, `destinations` before calls of storages."""
+        """`lease_guard` is asked before each step, `destinations` before calls of storages.
+
+        `admission` is asked before storages and egress lists get the vCon.
+        """
         self._destinations = destinations
+        self._admission = admission
         self._connection = connection
         self._links = links
         self._calls = calls
@@ -83,6 +90,8 @@ class ChainRunner:
             return None if failures.count else _out_of_time(live)
         except Parked as parked:
             return await self._parked(live, parked)
+        except Withheld as refused:
+            return await self._withheld(live, refused)
         except ConflictError as error:  # a plugin's write was refused
             raise Lost from error
         except UnavailableError:
@@ -94,20 +103,42 @@ class ChainRunner:
 
     async def _parked(self, live: RunState, parked: Parked) -> plan.Stop | None:
         """End the attempt for now, or the run if its cancellation is requested."""
-        begun = live.progress.saved or live.progress.refused
         try:
-            if not begun and await is_cancelled(self._connection, live.claim.run_id):
-                live.progress = plan.after_cancellation(live.progress)
+            if await self._cancelled_before_storages(live):
                 return "cancelled"
         except UnavailableError:
             return None
         live.parked = parked
         return "parked"
 
-    async def _run_moves(self, live: RunState) -> plan.Ending:
+    async def _withheld(self, live: RunState, refused: Withheld) -> plan.Stop | None:
+        """End the run before a step that the law does not allow, or for its cancellation."""
+        try:
+            if await self._cancelled_before_storages(live):
+                return "cancelled"
+        except UnavailableError:
+            return None
+        live.withheld = refused
+        live.progress = plan.after_refusal(live.progress, str(refused))
+        return "withheld"
+
+    async def _cancelled_before_storages(self, live: RunState) -> bool:
+        if live.progress.saved or live.progress.refused:
+            return False
+        if not await is_cancelled(self._connection, live.claim.run_id):
+            return False
+        live.progress = plan.after_cancellation(live.progress)
+        return True
+
+    async def _before_moves(self, live: RunState) -> None:
         if live.plugins.hooks.before_processing and live.is_at_its_start:
             await self._checkpoints.make_way(live, only_through_lib=False)
             live.progress = await self.hooks.before(live)
+        if live.untraced is not None:
+            await self._links.trace_again(live)
+
+    async def _run_moves(self, live: RunState) -> plan.Ending:
+        await self._before_moves(live)
         while True:
             match plan.next_move(live.chain, live.progress):
                 case plan.RunLink() if live.cancelled:
@@ -118,10 +149,18 @@ class ChainRunner:
                 case plan.Save() | plan.Settle("done") if await self._is_cancelled(live):
                     live.progress = plan.after_cancellation(live.progress)
                 case plan.Settle(ending):
+                    await self._before_end(live, ending)
                     return ending
                 case plan.Save(names):
                     await self._lease_guard.confirm(live)
                     await self._save(live, _next_of(live, names))
+
+    async def _before_end(self, live: RunState, ending: plan.Ending) -> None:
+        """Ask whether the egress lists may get the vCon, if they will."""
+        requires = None if live.chain.egress is None else live.chain.egress.requires
+        if ending == "done" and (requires is not None or live.chain.custody):
+            for name in live.chain.egress_lists:
+                await self._admission.ask(live, "egress", name, requires)
 
     async def _is_cancelled(self, live: RunState) -> bool:
         """Whether the run ends between its last link and its storages.
@@ -152,8 +191,12 @@ class ChainRunner:
             await self._checkpoints.end(live)
         if parked := [fine for fine in saved if isinstance(fine, Parked)]:
             raise min(parked, key=lambda each: each.seconds)
+        if withheld := [fine for fine in saved if isinstance(fine, Withheld)]:
+            raise withheld[0]
 
-    async def _side_by_side(self, live: RunState, names: tuple[str, ...]) -> list[bool | Parked]:
+    async def _side_by_side(
+        self, live: RunState, names: tuple[str, ...]
+    ) -> list[bool | Parked | Withheld]:
         if len(names) == 1:
             return [await self._save_one(live, names[0])]
         saving = [asyncio.create_task(self._save_one(live, name)) for name in names]
@@ -166,8 +209,8 @@ class ChainRunner:
             for task in saving:
                 task.cancel()
 
-    async def _save_one(self, live: RunState, name: str) -> bool | Parked:
-        """Whether the storage has it; `Parked` if it has to wait for its destination."""
+    async def _save_one(self, live: RunState, name: str) -> bool | Parked | Withheld:
+        """Whether the storage has it; `Parked` if it has to wait, `Withheld` if it may not."""
         storage = live.plugins.storage(live.chain, name)
         first, live.first_try = live.first_try, None
         began = first.began if first else time.perf_counter()
@@ -178,6 +221,9 @@ class ChainRunner:
             if not live.marks:
                 return parked
             error = str(parked)
+        except Withheld as refused:
+            live.note("storage", name, "withheld", time.perf_counter() - began, str(refused))
+            return refused
         if error is not None and live.marks:
             error = live.give_up(live.marks[0], error.removeprefix(NOT_REPEATED))
         seconds = time.perf_counter() - began
@@ -188,11 +234,13 @@ class ChainRunner:
         return error is None
 
     def _around(self, live: RunState, name: str) -> Around:
-        """The gate before the calls of a storage that has a destination."""
-        to = next(spec.destination for spec in live.chain.storages if spec.name == name)
+        """What is asked before the calls of a storage: its destination, then the law."""
+        spec = next(spec for spec in live.chain.storages if spec.name == name)
         around: Around = plainly
-        if to is not None:
-            around = partial(self._destinations.call, Call(to, place_of(live), f"storage {name}"))
+        if spec.requires is not None or live.chain.custody:
+            around = self._admitted(live, name, spec.requires)
+        if (to := spec.destination) is not None:
+            around = self._at(Call(to, place_of(live), f"storage {name}"), around)
         if not live.plugins.storage(live.chain, name).is_once(live.chain):
             return around
 
@@ -205,6 +253,19 @@ class ChainRunner:
                 raise
 
         return once
+
+    def _at(self, to: Call, around: Around) -> Around:
+        async def allowed(call: Callable[[], Awaitable[None]]) -> None:
+            await self._destinations.call(to, partial(around, call))
+
+        return allowed
+
+    def _admitted(self, live: RunState, name: str, requires: str | None) -> Around:
+        async def admitted(call: Callable[[], Awaitable[None]]) -> None:
+            await self._admission.ask(live, "storage", name, requires)
+            await call()
+
+        return admitted
 
 
 def _next_of(live: RunState, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -132,7 +132,9 @@ class RunsInProgress:
             return
         if not held:
             log.warning("run taken over", extra=run_fields(live))
-        elif not live.is_delayed and live.plugins.hooks.after_processing:
+        elif live.is_delayed or live.withheld is not None:
+            return
+        elif live.plugins.hooks.after_processing:
             await self._runner.hooks.after(live)
 
     async def _attempt(self, live: RunState, lapses: int) -> bool:

@@ -38,6 +38,8 @@ def going_on(
     """
     found = {"vcon_out": failed["vcon_out"], "steps": _done(failed)}
     found["continues"] = failed.get("continues") or failed.get("run_id", "")
+    if failed.get("untraced"):
+        found["untraced"] = failed["untraced"]
     mark = _mark_of(letter, failed) if uncertain and letter.uncertain else None
     if mark is not None and uncertain == "skip":
         step = {"name": mark["name"], "kind": mark["kind"], "outcome": "ok", "seconds": 0}

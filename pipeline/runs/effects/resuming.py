@@ -10,6 +10,7 @@ from core.observability.storable_text import described
 from pipeline.runs.marks import MARK_LOST, is_once, marks_in
 from pipeline.runs.plan import Progress
 from pipeline.runs.run_state import RunState
+from pipeline.runs.withholding import Untraced
 from schemas.run import MARKED, StepKind
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,9 @@ def _resume(live: RunState, earlier: dict[str, Any]) -> None:
         links_done=len(links),
         saved=frozenset(step["name"] for step in saved),
     )
+    untraced = Untraced.told_in(earlier)
+    if untraced is not None and untraced.index == len(links) - 1:
+        live.untraced = untraced
     if any(map(is_once, live.steps)):
         live.keep()
 

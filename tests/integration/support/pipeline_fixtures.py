@@ -20,6 +20,7 @@ from redis import Redis
 from core.concurrency.backoff import Backoff
 from core.concurrency.thread_pool import BoundedCalls
 from pipeline.admin.runs import Runs
+from pipeline.config.law import EgressLaw
 from pipeline.config.model import RetryBackoff
 from pipeline.config.parser import Chain, LinkStep, PipelineConfig, PluginSpec, StorageSpec
 from pipeline.destinations.gate import DestinationGate
@@ -33,6 +34,7 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.calls import BACKOFF, PluginCalls
 from pipeline.runs.lease import Checkpoints, Lease, LeaseGuard
 from pipeline.runs.vcon_store import VconStore
+from pipeline.worker.admission import Admission, Closed, Gate
 from pipeline.worker.custody import NO_WORKER_CUSTODY, WorkerCustody
 from pipeline.worker.link_runner import LinkSteps
 from pipeline.worker.run_settler import RunMeter
@@ -136,9 +138,10 @@ def configured(
     tracers: list[tuple[PluginSpec, LoadedTracer]] | None = None,
     ingress: tuple[str, ...] = ("in",),
     egress: tuple[str, ...] = ("out",),
+    law: EgressLaw | None = None,
     **changes: Any,
 ) -> Configuration:
-    """A configuration with one chain. Changes are those of `Chain`."""
+    """A configuration with one chain. `law`: its key `egress`. Changes are those of `Chain`."""
     links, storages, tracers = links or [], storages or [], tracers or []
     chain = Chain(
         name=name,
@@ -147,6 +150,7 @@ def configured(
         tracers=tuple(spec for spec, _ in tracers),
         ingress_lists=ingress,
         egress_lists=egress,
+        egress=law,
         **changes,
     )
     config = PipelineConfig(
@@ -217,6 +221,8 @@ class Scene:
     crews: list[Crew] = field(default_factory=list)
     call_backoff: Backoff = BACKOFF
     """Waits between attempts of a plugin call, for workers started from now on."""
+    law_gate: Gate = field(default_factory=Closed)
+    """What evaluates the law, for workers started from now on."""
 
     def __post_init__(self) -> None:
         self.queues = RecordingQueues(self.redis, self.settled)
@@ -268,8 +274,10 @@ class Scene:
         journal = Checkpoints(redis, self.queues, custody)
         lease_guard = LeaseGuard(lease, journal)
         gate = DestinationGate(redis)
-        links = LinkSteps(redis, calls, journal, lease_guard, Tracers(calls), gate)
-        runner = chain_runner(redis, links, calls, journal, lease_guard, gate)
+        admission = Admission(self.law_gate)
+        tracers = Tracers(calls, admission)
+        links = LinkSteps(redis, calls, journal, lease_guard, tracers, gate, admission)
+        runner = chain_runner(redis, links, calls, journal, lease_guard, gate, admission)
         worker = Worker(
             name,
             configuration,

@@ -129,8 +129,9 @@ else
   local dead = tonumber(ARGV[at])
   for i = at + 1, at + 2 * dead, 2 do
     local letters = ARGV[i]
-    -- a storage's dead letters name the vCon after the links; an ingress list's, the one before
-    local who = string.sub(letters, 1, 12) == 'DLQ:storage:' and out or uuid
+    -- those of a storage, and withheld ones, name the vCon after the links; an ingress list's, the one before
+    local is_after = string.sub(letters, 1, 12) == 'DLQ:storage:' or string.sub(letters, 1, 16) == 'DLQ:pc:withheld:'
+    local who = is_after and out or uuid
     add_letter(letters, who, ARGV[i + 1])
     if_usable('set', 'SADD', 'pc:holds:' .. who, letters)
   end
