@@ -46,6 +46,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     "asyncmy": r"flowlang/connections/mysql/.*",
     "sqlite3": r"flowlang/connections/sqlite/.*",
     "jsonschema": r"flowlang/connections/configuration\.py",
+    "rfc8785": r"pipeline/law/canonical_json\.py",
     "setuptools": r"flowlang/setup\.py",
     "phonenumbers": r"pipeline/vcon/party_terms\.py|lib/phone_number_utils\.py",
     "packaging": r"flowlang/connections/dependencies\.py"
@@ -74,6 +75,8 @@ SMALL_FILES = {
     "app/startup_signals.py": "imported before everything that takes time to import",
     "http_api/authentication.py": "what a token is compared with, apart from the paths",
     "pipeline/ingest/claims.py": "the claims of one call, apart from the use of their answers",
+    "pipeline/law/basis/profiles/consent_00.py": "one version of the draft to a file",
+    "pipeline/law/basis/profiles/lb_02.py": "one version of the draft to a file",
     "pipeline/media/factory.py": "chooses the stores by the settings, which the others do not know",
     "pipeline/media/redis_store.py": "one store of media; the others are beside it",
     "pipeline/redis_client/script_texts.py": "the only file that finds and fills Lua texts",
