@@ -30,33 +30,20 @@ def canonical(value: Any) -> bytes:
     return rfc8785.dumps(value)
 
 
-_LEVELS = 100
-"""Nested objects and lists that orjson writes in any case."""
-
-
 def _same_in_orjson(value: Any) -> bool:
     """Whether orjson with sorted names writes it as RFC 8785 does; ten times as fast.
 
     They differ in fractions and large integers, and in the order of names outside ASCII.
     """
-    level = [value]
-    for _ in range(_LEVELS):
-        objects = [each for each in level if type(each) is dict]
-        if not all(_is_ascii(name) for each in objects for name in each):
+    containers: list[Any] = [[value]]
+    for each in containers:  # it grows meanwhile
+        named = type(each) is dict
+        if named and not "".join(each).isascii():
             return False
-        below = [value for each in objects for value in each.values()]
-        below += [value for each in level if type(each) is list for value in each]
-        if not below:
-            return True
-        if not all(map(_is_plain, below)):
-            return False
-        level = below
-    return False
-
-
-def _is_plain(value: object) -> bool:
-    return not isinstance(value, float) and (type(value) is not int or abs(value) <= _EXACT)
-
-
-def _is_ascii(name: object) -> bool:
-    return isinstance(name, str) and name.isascii()
+        for member in each.values() if named else each:
+            kind = type(member)
+            if kind is dict or kind is list:
+                containers.append(member)
+            elif kind is float or (kind is int and not -_EXACT <= member <= _EXACT):
+                return False
+    return True

@@ -53,7 +53,7 @@ def _is_about(record: RecordedBasis, question: Question) -> bool:
 
 
 def _statement(record: RecordedBasis, question: Question) -> Statement:
-    place, at = f"recorded_bases[{record.id}]", utc_seconds(record.at)
+    place, at = f"recorded:{record.id}", utc_seconds(record.at)
     if not record.granted:
         return Statement(False, DENIED, place, at, record.party)
     return Statement(True, _fault(record, at, question), place, at, record.party, record.basis)

@@ -86,8 +86,8 @@ def _statement(
     if question.policy.conditions == "deny" and grant.get("conditions"):
         return _denied(found, grant, f"{place}.conditions", DENIED, question)
     basis = found.profile.basis or body.get("lawful_basis")
-    fault = _fault_of_basis(found, body, basis, question) or _fault_in_time(body, grant, question)
     given = seconds_since_1970(grant.get("granted_at"))
+    fault = _fault_of_basis(found, body, basis, question) or _fault_in_time(body, given, question)
     return Statement(True, fault, place, given, _party(found, question), str(basis))
 
 
@@ -140,8 +140,7 @@ def _fault_of_basis(
     return None if proofs_hold(body, question.dialogs, required=required) else PROOF
 
 
-def _fault_in_time(body: Body, grant: Body, question: Question) -> BasisError | None:
-    given = seconds_since_1970(grant.get("granted_at"))
+def _fault_in_time(body: Body, given: float | None, question: Question) -> BasisError | None:
     if given is None or question.is_ahead(given) or "expiration" not in body:
         return MISSING
     expiration = body["expiration"]

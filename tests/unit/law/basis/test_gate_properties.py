@@ -163,7 +163,7 @@ def test_a_place_says_nothing_of_the_vcon(case):
     attachments, policy, records, _ = case
     found = decided(attachments, policy, records)
     assert found.place
-    assert set(found.place) <= set("abcdefghijklmnopqrstuvwxyz_.[]0123456789")
+    assert set(found.place) <= set("abcdefghijklmnopqrstuvwxyz_.:[]0123456789")
     assert found.allowed == bool(found.basis) == (found.error is None)
 
 
