@@ -28,6 +28,7 @@ MODULES = (
     "idle",
     "waiting",
     "fairness",
+    "law.basis",
 )
 """The benchmarks with a function `figures`, in the order of the table."""
 
