@@ -14,7 +14,7 @@ COMPACT = "Admin"
 
 
 def offered_actions(settings: Settings) -> ActionRegistry:
-    """The actions that run: those selected by ACTIONS and ADMIN_ACTIONS.
+    """The actions that run: those selected by ACTIONS, ADMIN_ACTIONS and LAW_ACTIONS.
 
     Raises:
         ConfigurationError: when ACTIONS names an unknown action, or one that cannot be offered.
@@ -74,6 +74,8 @@ def _withheld(cls: type[ActionRunner], settings: Settings) -> str | None:
         return "needs a pipeline: set CONSERVER_CONFIG_FILE and REDIS_URL"
     if cls.administrative and not settings.admin_actions:
         return "is administrative: set ADMIN_ACTIONS=true"
+    if cls.about_law and not settings.law_actions:
+        return "is about the law: set LAW_ACTIONS=true"
     return None
 
 

@@ -22,6 +22,8 @@ class ActionRunner(ActionSchema):
     """Fields that `run` also accepts as the UTF-8 JSON text of an object, if it is large."""
     administrative: ClassVar[bool] = False
     """Deletes, replays or manages keys: published only with ADMIN_ACTIONS=true."""
+    about_law: ClassVar[bool] = False
+    """Verifies, releases, records bases or erases: published only with LAW_ACTIONS=true."""
 
     @abstractmethod
     def run(

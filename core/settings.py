@@ -25,6 +25,7 @@ from core.setting_groups.api import ApiSettings
 from core.setting_groups.console import ConsoleSettings
 from core.setting_groups.custody import CustodySettings
 from core.setting_groups.keys import KeySettings
+from core.setting_groups.law import LawSettings
 from core.setting_groups.limits import LimitSettings
 from core.setting_groups.media import MediaSettings
 from core.setting_groups.operator import OperatorSettings
@@ -106,6 +107,7 @@ class Settings(
     ConsoleSettings,
     CustodySettings,
     MediaSettings,
+    LawSettings,
 ):
     """All settings, from environment variables."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, override
+from typing import Any, ClassVar, override
 
 import pytest
 from pydantic import Field
@@ -31,6 +31,12 @@ BUILT_IN = ADMINISTRATIVE | OTHERS
 """Not the classes that a developer has dropped into `actions/` of this checkout."""
 
 
+LAW = {
+    *("VerifyVcon", "ListWithheld", "ReleaseWithheld", "RecordBasis"),
+    *("EraseVcon", "EraseParty", "GetErasure", "GetCustody"),
+}
+
+
 def settings(tmp_path: Path, **changes: Any) -> Settings:
     """Settings with a pipeline."""
     postgres = {f"postgres_{each}": "x" for each in ("host", "user", "password")}
@@ -51,7 +57,30 @@ def test_administrative_actions_are_off(tmp_path: Path) -> None:
     usual = set(offered_actions(settings(tmp_path)))
     everything = set(offered_actions(settings(tmp_path, admin_actions=True)))
     assert everything - usual == ADMINISTRATIVE
-    assert everything == set(ACTIONS)
+    assert everything == set(ACTIONS) - LAW
+
+
+class OfTheLaw(ActionRunner):
+    """An action of the law."""
+
+    about_law: ClassVar[bool] = True
+
+    @override
+    async def run(self, client: object, websocket: object) -> ActionResponse:
+        raise NotImplementedError
+
+
+def test_actions_of_the_law_are_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are offered with LAW_ACTIONS=true, also in a service that has no others."""
+    registry = ActionRegistry([ACTIONS["Ping"], OfTheLaw])
+    monkeypatch.setattr(ActionRegistry, "discover", lambda _package: registry)
+    assert set(offered_actions(settings(tmp_path, admin_actions=True))) == {"Ping"}
+    with_law = settings(tmp_path, law_actions=True)
+    assert set(published_actions(with_law, offered_actions(with_law))) == {"Ping", "OfTheLaw"}
+    alone = settings(tmp_path, law_actions=True, actions="OfTheLaw")
+    assert set(published_actions(alone, offered_actions(alone))) == {"OfTheLaw"}
+    with pytest.raises(ConfigurationError, match="OfTheLaw is about the law: set LAW_ACTIONS"):
+        offered_actions(settings(tmp_path, actions="OfTheLaw"))
 
 
 def test_a_minus_leaves_an_action_out(tmp_path: Path) -> None:
@@ -67,7 +96,7 @@ def test_admin_stands_for_the_administrative_actions(tmp_path: Path) -> None:
     """They run, and are published if ACTIONS names them."""
     every = settings(tmp_path, admin_actions=True)
     shown = set(published_actions(every, offered_actions(every)))
-    assert shown == set(ACTIONS) - ADMINISTRATIVE | {"Admin"}
+    assert shown == set(ACTIONS) - ADMINISTRATIVE - LAW | {"Admin"}
     named = settings(tmp_path, admin_actions=True, actions="DeleteVcon,Ping")
     assert set(published_actions(named, offered_actions(named))) == {"DeleteVcon", "Ping"}
 

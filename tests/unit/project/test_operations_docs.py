@@ -67,9 +67,10 @@ def test_the_page_has_no_other_actions() -> None:
 
 
 def test_what_is_off_by_default_says_so() -> None:
-    """Exactly the administrative actions mention ADMIN_ACTIONS in their section."""
-    mentioned = {name for name in ACTIONS if "ADMIN_ACTIONS" in section(ACTIONS[name])}
-    assert mentioned == {name for name, each in ACTIONS.items() if each.administrative}
+    """Exactly the administrative actions, and those of the law, say what offers them."""
+    for switch, attribute in (("ADMIN_ACTIONS", "administrative"), ("LAW_ACTIONS", "about_law")):
+        mentioned = {name for name in ACTIONS if switch in section(ACTIONS[name])}
+        assert mentioned == {name for name, each in ACTIONS.items() if getattr(each, attribute)}
 
 
 def test_every_redis_key_stands_in_the_page() -> None:
