@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Literal, TextIO, override
 
 from core import request_context
+from core.observability import error_texts
 from core.observability.recent_errors import RECENT_ERRORS
 from core.observability.redaction import KNOWN
 from core.observability.storable_text import described
@@ -226,6 +227,7 @@ def formatter(form: Form) -> logging.Formatter:
         ],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _keep_texts_out,
             _bound_texts,
             _hide_secret_fields,
             *(_text_processors() if as_text else _json_processors()),
@@ -241,6 +243,24 @@ class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
 
 def _add_context(_logger: Any, _method: str, event: EventDict) -> EventDict:
     return {**request_context.fields(), **event}
+
+
+_OF_PLUGINS = frozenset({"run", "vcon", "link", "storage", "tracer", "hook"})
+"""Fields of a line whose error may be that of a plugin."""
+
+
+def _keep_texts_out(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """With a section `law`, leave out what errors of plugins say; see `error_texts`."""
+    if not error_texts.are_kept_out():
+        return event
+    if "error" in event and event.keys() & _OF_PLUGINS:
+        event["error"] = error_texts.outside(_text(event["error"]))
+    if exc_info := event.pop("exc_info", None):
+        try:
+            event["exception"] = error_texts.frames(exc_info[1])
+        except BaseException:  # noqa: BLE001 -- attributes of a plugin's error may raise anything
+            event["exception"] = exc_info[0].__name__
+    return event
 
 
 def _bound_texts(_logger: Any, _method: str, event: EventDict) -> EventDict:

@@ -12,6 +12,7 @@ import yaml
 
 from core.environment import inherited_environment
 from core.errors import ConfigurationError
+from core.observability import error_texts
 from pipeline.config.environment import Environment, Written, turned
 from pipeline.config.model import REFUSE, Lenience, OnBroken
 from pipeline.config.parser import PipelineConfig, parse
@@ -80,7 +81,11 @@ _loading: ContextVar[_Filled | None] = ContextVar("loading", default=None)
 
 
 def put_into_force(config: PipelineConfig) -> None:
-    """Let `document` be that of this configuration; of the file if it was not read from one."""
+    """Let `document` be that of this configuration; of the file if it was not read from one.
+
+    With a section `law`, texts of errors are kept out of the process' log lines from now on.
+    """
+    error_texts.keep_out(yes=config.law is not None)
     _in_force[:] = [_Filled(config.text)] if config.text else []
 
 

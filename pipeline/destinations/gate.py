@@ -42,6 +42,7 @@ from functools import partial
 from typing import Any
 
 from core.errors import UnavailableError
+from core.observability.error_texts import outside
 from core.observability.metrics import DESTINATION_CALLS, DESTINATION_PARKED
 from core.observability.redaction import error_text
 from core.observability.storable_text import storable_text
@@ -192,7 +193,7 @@ class DestinationGate:
                 breaker.failures,
                 int(breaker.seconds * 1000),
                 int(max(LONGEST_OPEN, breaker.seconds) * 1000),
-                _described(end.error) if end.error else "",
+                outside(_described(end.error)) if end.error else "",
                 datetime.now(UTC).isoformat(timespec="seconds"),
             )
         except (UnavailableError, CommandRefused):  # the slot's lease runs out
@@ -274,7 +275,7 @@ def _parked(to: Destination, ended: Ended, error: Exception) -> Parked:
 def _log(call: Call, ended: Ended, error: Exception | None) -> None:
     name = f"destination {call.to.name}, {call.step}"
     if ended.change in ("opened", "reopened"):
-        about = f"{name}: {_described(error)}" if error else name
+        about = f"{name}: {outside(_described(error))}" if error else name
         seconds = round(ended.seconds, 3)
         fields = {"error": about, "count": ended.failures, "seconds": seconds}
         log.warning("destination not called for a while", extra=fields)

@@ -133,7 +133,8 @@ class VconLookup:
             storage = await self.storage(name)
             return None if storage.get is None else await self._read(storage, vcon_uuid)
         except (PluginFailedError, UnknownNameError) as error:  # unknown: removed meanwhile
-            log.warning("storage read failed", extra={"error": str(error)})
+            fields = {"storage": name, "vcon": vcon_uuid, "error": str(error)}
+            log.warning("storage read failed", extra=fields)
             return None
 
     async def _read(self, storage: LoadedStorage, vcon_uuid: str) -> dict[str, Any] | None:

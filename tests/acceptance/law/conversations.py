@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,9 +28,11 @@ from tests.dumps import Piece, of_postgres, of_redis
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.otlp_collector import Collector
 from tests.integration.support.vendors_scene import BUCKET, S3_KEYS
+from tests.law_keys import certificate_pem, ec_key, private_pem
 
 TOKEN = canary("token-of-the-law-acceptance-71c5")
 SECONDS = 60.0
+KEY = ec_key("law acceptance")
 CHAINS: dict[str, Any] = {
     "kept": {
         "links": ["second_try"],
@@ -130,6 +133,7 @@ class Around:
             "CUSTODY": "postgres",
             "MEDIA_STORE": "file",
             "MEDIA_FOLDER": str(self.folder / "media"),
+            "MEDIA_MIN_BYTES": "4096",
             "STORAGE_REPLAY_INTERVAL": "3600",
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.url,
             "OTEL_BSP_SCHEDULE_DELAY": "100",
@@ -159,10 +163,21 @@ class Conversations:
     async def feed(self, person: Person) -> None:
         """One vCon for each chain, once every run has ended that will end."""
         for chain in CHAINS:
-            await self.post(chain, person.vcon(attachments=[_failing(person)]))
+            dialog = [_recording(person), *person.vcon()["dialog"]]
+            await self.post(chain, person.vcon(attachments=[_failing(person)], dialog=dialog))
+        await self._refused(person)
         for name, length in {"kept_out": 1, "DLQ:refused": 1, "DLQ:storage:broken": 1}.items():
             await self._reached(name, length)
         await self._ended(4)
+
+    async def _refused(self, person: Person) -> None:
+        """What is asked for with the person's values, and refused or answered."""
+        wrong = person.vcon(uuid=person.name, created_at=person.mail, parties=person.said)
+        answer = await self.http.post("/vcon", params={"ingress_lists": "kept"}, json=wrong)
+        assert answer.status_code == 422, answer.text
+        terms = {"tel": person.tel, "mailto": person.mail, "name": person.name}
+        assert len((await self.http.get("/vcons/search", params=terms)).json()) >= len(CHAINS)
+        assert (await self.http.get(f"/vcon/{person.name}")).status_code in (404, 422)
 
     async def post(self, chain: str, document: dict[str, Any]) -> None:
         """Send one to the list of a chain over HTTP."""
@@ -215,6 +230,14 @@ class Conversations:
         yield "SLOWLOG", self.redis.execute_command("SLOWLOG", "GET", "-1")
 
 
+def _recording(person: Person) -> dict[str, Any]:
+    """Large enough to be kept beside the document, with words of the person in it."""
+    body = base64.urlsafe_b64encode(f"{person.said} ".encode() * 1000).decode()
+    start = "2026-03-01T09:00:00+00:00"
+    about = {"type": "recording", "start": start, "parties": [0], "mediatype": "audio/x-wav"}
+    return {**about, "body": body, "encoding": "base64url"}
+
+
 def _failing(person: Person) -> dict[str, Any]:
     body = json.dumps({"failure": person.failure})
     about = {"purpose": "note", "start": "2026-03-01T09:00:00+00:00", "party": 0, "dialog": 0}
@@ -252,9 +275,15 @@ def _config(folder: Path, s3_url: str, receiver_url: str) -> dict[str, Any]:
             "files": {"module": "storage.file", "options": {"path": str(folder / "files")}},
             "bucket": {"module": "storage.s3", "options": s3},
             "receiver": {"module": "storage.webhook", "options": {"webhook-urls": [receiver_url]}},
-            "broken": {"module": "law_broken", "retries": 0},
+            "broken": {
+                "module": "law_broken",
+                "retries": 0,
+                "destination": "crm",
+                "max_in_flight": 1,
+            },
             "forgetful": {"module": "law_forgetful"},
         },
+        "law": {"keys": {"signing": {"private": private_pem(KEY), "chain": certificate_pem(KEY)}}},
         "tracers": {"gossip": {"module": "law_gossip"}},
         "chains": CHAINS,
     }
