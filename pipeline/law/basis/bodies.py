@@ -6,6 +6,7 @@ A body is a JSON object, as a value or as text.
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Never
@@ -20,6 +21,9 @@ MAX_CHARACTERS = 262_144
 
 _QUOTED = 2
 """How often JSON may stand in a JSON text: a body that two programs turned into text."""
+
+
+_BASE64 = ("base64url", "base64")
 
 
 class AmbiguousError(ValueError):
@@ -59,7 +63,7 @@ def members_of(attachment: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     body = attachment.get("body")
     try:
-        if isinstance(body, str) and attachment.get("encoding") == "base64url":
+        if isinstance(body, str) and attachment.get("encoding") in _BASE64:
             body = _decoded(body)
         for _ in range(_QUOTED):
             if isinstance(body, str):
@@ -73,7 +77,8 @@ def members_of(attachment: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _decoded(body: str) -> str:
     try:
-        return base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode()
+        url = body.replace("+", "-").replace("/", "_")
+        return base64.urlsafe_b64decode(url + "=" * (-len(url) % 4)).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
         raise ValueError("no text in base64url") from error
 
@@ -89,7 +94,7 @@ class BasisAttachment:
     place: str
     profile: Profile
     plainly_named: bool
-    """False where `purpose` says that it is something else, and only `type` that it is a basis."""
+    """False where `purpose` says that it is something else, or the name is spelt otherwise."""
 
     def body(self) -> dict[str, Any] | None:
         """Its body as an object; None: it is none.
@@ -104,7 +109,7 @@ def with_basis(document: Mapping[str, Any]) -> Iterator[BasisAttachment]:
     """Them, in the order of the document.
 
     `purpose` names an attachment, and `type` did before; recorded vCons have both. Where they
-    differ, an attachment is a basis if either says so.
+    differ, an attachment is a basis if either says so, also in another spelling.
     """
     attachments = document.get("attachments")
     for index, entry in enumerate(attachments if isinstance(attachments, list) else ()):
@@ -112,9 +117,17 @@ def with_basis(document: Mapping[str, Any]) -> Iterator[BasisAttachment]:
             continue
         purpose, older = entry.get("purpose"), entry.get("type")
         if profile := _profile(purpose) or _profile(older):
-            plain = purpose is None or purpose == profile.attachment
+            told = older if purpose is None or purpose == "" else purpose
+            plain = told == profile.attachment
             yield BasisAttachment(entry, f"attachments[{index}]", profile, plain)
 
 
 def _profile(name: object) -> Profile | None:
-    return _BY_ATTACHMENT.get(name) if isinstance(name, str) else None
+    if not isinstance(name, str) or len(name) > _LONGEST:
+        return None
+    found = _BY_ATTACHMENT.get(name)
+    return found or _BY_ATTACHMENT.get(re.sub(r"[\s-]", "_", name.strip()).lower())
+
+
+_LONGEST = 40
+"""Characters of a name that is compared with those of the profiles."""

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from pipeline.law.basis import bodies, content_hash
 from pipeline.law.basis.bodies import BasisAttachment, with_basis
 from pipeline.law.basis.decision import DENIED, EXPIRED, MISSING, PROOF, REFERENCE, BasisError
+from pipeline.law.basis.profiles import PROFILES
+from pipeline.law.basis.profiles.profile import Profile
 from pipeline.law.basis.question import Question
 from pipeline.law.basis.references import are_indexes, is_index, proofs_hold
 from pipeline.law.basis.times import duration, seconds_since_1970
@@ -64,17 +66,22 @@ def stated(document: Mapping[str, Any], question: Question) -> Iterator[Statemen
 def _in_body(found: BasisAttachment, body: Body, question: Question) -> Iterator[Statement]:
     if wrong := content_hash.hash_error(body):
         raise HashError(wrong, f"{found.place}.body.{content_hash.MEMBER}")
-    member = found.profile.grants
-    listed = body.get(member)
-    for index, grant in enumerate(listed if isinstance(listed, list) else ()):
-        if isinstance(grant, dict):
-            place = f"{found.place}.body.{member}[{index}]"
-            if statement := _statement(found, body, grant, place, question):
-                yield statement
+    for profile in PROFILES.values():  # a list under the name of another version can deny
+        listed = body.get(profile.grants)
+        for index, grant in enumerate(listed if isinstance(listed, list) else ()):
+            if isinstance(grant, dict):
+                place = f"{found.place}.body.{profile.grants}[{index}]"
+                if statement := _statement(found, body, profile, grant, place, question):
+                    yield statement
 
 
 def _statement(
-    found: BasisAttachment, body: Body, grant: Body, place: str, question: Question
+    found: BasisAttachment,
+    body: Body,
+    profile: Profile,
+    grant: Body,
+    place: str,
+    question: Question,
 ) -> Statement | None:
     """What one grant says about the purpose; None: nothing."""
     purpose = grant.get("purpose")
@@ -85,9 +92,12 @@ def _statement(
         return None
     if question.policy.conditions == "deny" and grant.get("conditions"):
         return _denied(found, grant, f"{place}.conditions", DENIED, question)
-    basis = found.profile.basis or body.get("lawful_basis")
+    basis = profile.basis or body.get("lawful_basis")
     given = seconds_since_1970(grant.get("granted_at"))
-    fault = _fault_of_basis(found, body, basis, question) or _fault_in_time(body, given, question)
+    fault: BasisError | None = MISSING
+    if found.plainly_named and found.profile is profile is question.profile:
+        fault = _fault_of_basis(found, body, basis, question)
+        fault = fault or _fault_in_time(body, given, question)
     return Statement(True, fault, place, given, _party(found, question), str(basis))
 
 
@@ -128,8 +138,7 @@ def _denied(
 def _fault_of_basis(
     found: BasisAttachment, body: Body, basis: object, question: Question
 ) -> BasisError | None:
-    ours = found.plainly_named and found.profile is question.profile
-    if not (ours and question.grants_count and question.accepts(basis)):
+    if not (question.grants_count and question.accepts(basis)):
         return MISSING
     party, dialog = found.members.get("party"), found.members.get("dialog")
     if party is not None and not is_index(party, question.parties):

@@ -3,6 +3,7 @@
 import pytest
 
 from pipeline.law.basis.evaluation import evaluate
+from pipeline.vcon.normalization import normalised, outgoing
 from tests.unit.law.basis.bodies import NOW, as_text
 from tests.unit.law.basis.decision_table import ROWS, Row, policy_of
 
@@ -34,6 +35,13 @@ def test_a_row_with_its_bodies_as_text(row):
         for each in row.document["attachments"]
     ]
     assert decided(row, {**row.document, "attachments": stored}) == row.error
+
+
+@pytest.mark.parametrize("form", ["0.4.0-text", "0.4.0", "0.0.1"])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.number))
+def test_a_row_after_it_was_normalised_and_given_another_form(row, form):
+    """Nothing that may hold a denial is lost between the door, the gate and egress."""
+    assert decided(row, outgoing(normalised(row.document), form)) == row.error
 
 
 @pytest.mark.parametrize(
