@@ -1,0 +1,1 @@
+"""What is written by the law: amended versions, signatures, encryption, signed statements."""
