@@ -20,6 +20,7 @@ from benchmarks.vcons import made_up_vcons
 from core.db.custody import Custody, NewCustody
 from core.db.database import Database
 from core.settings import DatabaseSettings
+from devstack.servers.postgres import Postgres
 from devstack.servers.stack import EmbeddedStack
 from devstack.service import ServiceProcess
 
@@ -116,20 +117,31 @@ class Bench:
     """The servers and vCons of one run."""
 
     def __init__(
-        self, stack: EmbeddedStack, count: int, vcons: list[dict[str, Any]] | None = None
+        self,
+        stack: EmbeddedStack,
+        count: int,
+        vcons: list[dict[str, Any]] | None = None,
+        *,
+        root: Path = ROOT,
+        database: str = DATABASE,
     ) -> None:
+        """`root`: the checkout whose service runs; another one needs a database of its own."""
         self._stack = stack
+        self._root = root
+        self._database = database
         self._count = count
         self._client: Any = redis.Redis.from_url(stack.valkey.url, decode_responses=True)
         self._vcons = vcons or made_up_vcons(count)
         self._files = stack.folder / "bench"
         self._files.mkdir(exist_ok=True)
-        stack.postgres.create_database(DATABASE)
+        stack.postgres.create_database(database)
 
     def floor(self, storage: str) -> Measured:
         """One round of the bare loop."""
         self._load(1)
-        target = {"postgres": self._stack.postgres.url(DATABASE)}.get(storage, str(self._files))
+        target = {"postgres": self._stack.postgres.url(self._database)}.get(
+            storage, str(self._files)
+        )
         command = [sys.executable, "-m", "benchmarks.chain.floor", str(self._count), storage]
         process = subprocess.Popen(
             [*command, target],
@@ -167,7 +179,7 @@ class Bench:
     def _take_in(self) -> None:
         """Take the vCons into custody for the first list, as the service does at their intake."""
         database = Database()
-        values = self._stack.postgres.environment(DATABASE)
+        values = self._stack.postgres.environment(self._database)
         named: dict[str, Any] = {name.lower(): value for name, value in values.items()}
         database.initialize(DatabaseSettings(environment="development", **named))
         custody = Custody(database)
@@ -193,8 +205,13 @@ class Bench:
     @contextmanager
     def _service(self, case: Case) -> Iterator[int]:
         config = self._stack.folder / "bench.yml"
-        config.write_text(json.dumps(_config(case, self._files, self._stack)))
-        service = ServiceProcess(self._stack.folder, self._environment(case, config))
+        postgres = self._stack.postgres
+        config.write_text(json.dumps(_config(case, self._files, postgres, self._database)))
+        service = ServiceProcess(
+            self._stack.folder,
+            self._environment(case, config),
+            entrypoint=self._root / "entrypoint.py",
+        )
         try:
             yield self._wait_for_worker(service)
         finally:
@@ -202,8 +219,8 @@ class Bench:
 
     def _environment(self, case: Case, config: Path) -> dict[str, str]:
         return {
-            **self._stack.environment(DATABASE),
-            "PYTHONPATH": str(ROOT),
+            **self._stack.environment(self._database),
+            "PYTHONPATH": str(self._root),
             "WEBSOCKET_URL": "ws://127.0.0.1:9/websocket",
             "TOKEN": "none",
             "LOG_FORMAT": "json",
@@ -230,8 +247,7 @@ def _ingress(index: int) -> str:
     return INGRESS if index == 0 else f"{INGRESS}{index}"
 
 
-def _config(case: Case, files: Path, stack: EmbeddedStack) -> dict[str, Any]:
-    postgres = stack.postgres
+def _config(case: Case, files: Path, postgres: Postgres, database: str) -> dict[str, Any]:
     storages: dict[str, Any] = {
         "file": {"module": "storage.file", "options": {"path": str(files)}},
         "postgres": {
@@ -241,7 +257,7 @@ def _config(case: Case, files: Path, stack: EmbeddedStack) -> dict[str, Any]:
                 "port": postgres.port,
                 "user": postgres.user,
                 "password": postgres.password,
-                "database": DATABASE,
+                "database": database,
             },
         },
     }
