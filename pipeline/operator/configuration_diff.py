@@ -19,12 +19,12 @@ from schemas.operator.configuration import MOST_ROWS, Change, KeyChange, ListCha
 
 SECTIONS = ("links", "storages", "tracers", "imports", "connections")
 """Sections whose entries are compared by name."""
-SINGLE = ("connection_plugins", "flows")
+SINGLE = ("connection_plugins", "flows", "law")
 """Sections that are compared as a whole."""
 MOST_DETAILS = 50
 LONGEST_VALUE = 200
 """Characters of a value that is shown."""
-_LISTED = ("storages", "tracers", "ingress_lists", "egress_lists", "extensions")
+_LISTED = ("storages", "tracers", "ingress_lists", "egress_lists", "extensions", "decrypt_with")
 _SETTINGS = (
     "enabled",
     "timeout",
@@ -32,6 +32,8 @@ _SETTINGS = (
     "retry_backoff",
     "allow_envelopes",
     "repeat_uncertain",
+    "verify",
+    "custody",
 )
 
 type Document = Mapping[str, Any]
@@ -164,27 +166,41 @@ def _changed_parts(old: Chain, new: Chain) -> Iterator[str]:
     for step in new.links:
         if (was := pairs.get(step.name)) is not None:
             yield from _changed_link(was, step)
-    for kind, olds, news in (
-        ("storage", old.storages, new.storages),
-        ("tracer", old.tracers, new.tracers),
-    ):
-        known: dict[str, PluginSpec] = {spec.name: spec for spec in olds}
-        for spec in news:
-            if spec.name in known and not _same(known[spec.name], spec):
-                yield f"{kind} {spec.name}: its definition differs"
+    yield from _changed_specs("storage", old.storages, new.storages)
+    yield from _changed_specs("tracer", old.tracers, new.tracers)
     limits = {storage.name: storage.destination for storage in old.storages}
     for storage in new.storages:
         if storage.destination != limits.get(storage.name, storage.destination):
             yield f"storage {storage.name}: its destination or limits differ"
 
 
+def _changed_specs(
+    kind: str, old: Sequence[PluginSpec], new: Sequence[PluginSpec]
+) -> Iterator[str]:
+    known = {spec.name: spec for spec in old}
+    for spec in new:
+        if (was := known.get(spec.name)) is not None:
+            if not _same(was, spec):
+                yield f"{kind} {spec.name}: its definition differs"
+            yield from _demands(f"{kind} {spec.name}", was, spec)
+
+
 def _changed_link(old: LinkStep, new: LinkStep) -> Iterator[str]:
     if not _same(old.plugin, new.plugin):
         yield f"link {new.name}: its definition differs"
+    yield from _demands(f"link {new.name}", old.plugin, new.plugin)
     if (old.timeout, old.retries) != (new.timeout, new.retries):
         yield f"link {new.name}: its timeout or retries differ"
     if old.destination != new.destination:
         yield f"link {new.name}: its destination or limits differ"
+
+
+def _demands(what: str, old: PluginSpec, new: PluginSpec) -> Iterator[str]:
+    """What the law demands of a step, where that differs."""
+    if old.requires != new.requires:
+        yield f"{what}: requires: {old.requires or 'nothing'} -> {new.requires or 'nothing'}"
+    if old.erase != new.erase:
+        yield f"{what}: where its receiver is told of erasures differs"
 
 
 def _same(one: PluginSpec, other: PluginSpec) -> bool:
@@ -199,10 +215,11 @@ def _lent(spec: PluginSpec) -> object:
 
 
 def _overridden(old: Document, new: Document) -> Iterator[str]:
-    """The options that a chain overrides for its links, where these differ."""
+    """The options that a chain overrides for its links, and its `egress`, where these differ."""
     was, will = _overrides(old), _overrides(new)
     for name in _names(was, will):
         yield from value_changes(was.get(name, {}), will.get(name, {}), f"link {name}")
+    yield from value_changes(_mapping(old.get("egress")), _mapping(new.get("egress")), "egress")
 
 
 def _overrides(chain: Document) -> dict[str, object]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from core.errors import ConfigurationError
+from pipeline.config.changes import losses
 from pipeline.config.law import ALGORITHMS, BasisPolicy, EgressLaw, Law, Trust
 from pipeline.config.parser import PipelineConfig, parse
 from tests.law_keys import (
@@ -133,7 +134,8 @@ def test_every_value_of_the_section_can_be_given() -> None:
 
 def test_without_the_section_there_is_no_law() -> None:
     """Absent, null and empty are the same; `basis: {}` is the basis with its defaults."""
-    assert [parsed(each).law for each in ({}, {"law": None}, {"law": {}})] == [None] * 3
+    absent: list[dict[str, Any]] = [{}, {"law": None}, {"law": {}}]
+    assert [parsed(each).law for each in absent] == [None] * 3
     assert parsed({"law": {"basis": {}}}).law == Law(BasisPolicy())
     assert parsed({"law": {"basis": {"proofs": "off", "bases": "all"}}}).law == Law(BasisPolicy())
 
@@ -251,3 +253,38 @@ def test_the_law_moves_the_hash_of_a_configuration_that_has_it_alone() -> None:
     )
     seen |= {parsed(changed(*change)).content for change in changes}
     assert len(seen) == len(changes) + 2
+
+
+LOST = [
+    ("links__transcribe__requires", ..., "links.transcribe: requires is gone"),
+    ("storages__crm__requires", ..., "storages.crm: requires is gone"),
+    ("tracers__t__requires", ..., "tracers.t: requires is gone"),
+    ("chains__main__verify", ..., "chains.main.verify: no longer required"),
+    ("chains__main__verify", "report", "chains.main.verify: no longer required"),
+    ("chains__main__custody", ..., "chains.main.custody: is gone"),
+    ("chains__main__egress__encrypt_for", ..., "chains.main.egress: encrypt_for is gone"),
+    ("chains__main__egress__requires", ..., "chains.main.egress: requires is gone"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "lost"), LOST)
+def test_a_partly_written_file_takes_no_demand_away(path: str, value: object, lost: str) -> None:
+    """Its change is held back until it is seen twice; the same demand in other words is none."""
+    whole, other = parsed(DOCUMENT), parsed(changed(path, value))
+    assert losses(whole, other) == [lost]
+    assert losses(other, whole) == []
+
+
+def test_what_is_demanded_otherwise_is_no_loss() -> None:
+    """Another purpose, a removed link, and a stricter policy; a policy with its defaults is one."""
+    whole = parsed(DOCUMENT)
+    assert losses(whole, parsed(changed("links__transcribe__requires__purpose", "training"))) == []
+    without = changed("links", {"other": {"module": "m"}})
+    without["chains"]["main"]["links"] = []
+    assert losses(whole, parsed(without)) == []
+    strict = parsed(changed("law__basis", {"signed_only": 1, "bases": ["consent"]}))
+    assert losses(whole, strict) == []
+    assert losses(strict, whole) == [
+        "law.basis.bases: has its default again",
+        "law.basis.signed_only: has its default again",
+    ]

@@ -16,6 +16,7 @@ from pipeline.operator.configuration_diff import (
     section_changes,
     value_changes,
 )
+from tests.law_keys import ec_key, private_pem
 
 KEY = b"k" * 32
 ENVIRON = {"TOKEN": "a-secret-of-the-environment", "NAME": "x"}
@@ -161,3 +162,28 @@ def test_values_of_any_type() -> None:
     assert list(value_changes({1: 2}, {1: [3]})) == ["1: 2 -> [3]"]
     assert section_changes({"links": None}, {"links": ["x"]}) == []
     assert chain_changes(config(BASE), config(BASE), {"chains": 3}, {"chains": {"main": 3}}) == []
+
+
+def test_what_the_law_demands_is_told_where_it_differs() -> None:
+    """Purposes by step, the settings of chains, and the section as a whole, keys masked."""
+    law = {"basis": {"skew": 30}, "keys": {"k": {"private": private_pem(ec_key())}}}
+    gated = {"a": LINKS["a"] | {"requires": {"purpose": "transcription"}}}
+    storages = {"s": {"module": "m.s", "requires": {"purpose": "redistribution"}}}
+    asked = {"purpose": "redistribution"}
+    changes = {"verify": "report", "custody": 1, "decrypt_with": ["k"], "egress_lists": ["out"]}
+    new = chain(**changes, egress={"requires": asked})
+    new |= {"law": law, "links": LINKS | gated, "storages": storages}
+    assert details(new) == [
+        "egress_lists: out added",
+        "decrypt_with: k added",
+        "verify: off -> report",
+        "custody: False -> True",
+        "link a: requires: nothing -> transcription",
+        "storage s: requires: nothing -> redistribution",
+        'egress.requires: {"purpose":"redistribution"} (new)',
+    ]
+    masks = Masks(KEY)
+    found = section_changes(masks.document(BASE), masks.document(new))
+    [change] = [each for each in found if each.section == "law"]
+    assert (change.change, len(change.details)) == ("added", 2)
+    assert "PRIVATE" not in str(change)
