@@ -140,8 +140,8 @@ def _create_versions() -> None:
         sa.Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
         sa.PrimaryKeyConstraint("id", name="pk_law_versions"),
     )
-    op.create_index("ix_law_versions_vcon_uuid", "law_versions", ["vcon_uuid"])
     op.create_index("ix_law_versions_run_id", "law_versions", ["run_id"])
+    op.create_index("uq_law_versions", "law_versions", ["vcon_uuid", "commitment"], unique=True)
     op.create_table(
         "law_salts",
         sa.Column("vcon_uuid", _UUID, nullable=False),

@@ -24,15 +24,15 @@ _EMPTY = text("''")
 class VersionRecord(Base):
     """A document that the service had: as received, or as a run or an egress has made it.
 
-    `origin`: `received`, `enhanced` or `amended`; `form`: `unsigned`, `signed` or `encrypted`;
-    `prior`: the uuid of the vCon that an amended one was made of; `signers`: SHA-256 of the
-    certificates whose signatures were verified.
+    `origin`: `received`, `enhanced`, `redacted` or `amended`; `form`: `unsigned`, `signed` or
+    `encrypted`; `prior`: the uuid of the vCon that an amended one was made of; `signers`: SHA-256
+    of the certificates whose signatures were verified.
     """
 
     __tablename__ = "law_versions"
     __table_args__ = (
-        Index("ix_law_versions_vcon_uuid", "vcon_uuid"),
         Index("ix_law_versions_run_id", "run_id"),
+        Index("uq_law_versions", "vcon_uuid", "commitment", unique=True),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)

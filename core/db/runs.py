@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from core.db.database import Database
 from core.db.failure_causes import read_causes, write_causes
+from core.db.law.endings import MEMBER, write_endings
 from core.db.partitions import AHEAD, Partitions
 from core.db.tables import RunRecord
 from core.db.vcon_index import IndexChange, write_changes
@@ -209,6 +210,7 @@ class RunHistory:
             with self._database.transaction() as session:
                 write_runs(session, runs)
                 write_changes(session, changes)
+                write_endings(session, runs)
         except ConflictError as error:  # the only conflict left by the upsert is a missing field
             raise InvalidError(str(error)) from None
 
@@ -290,7 +292,9 @@ def written(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _row(run: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the columns; a run whose id is no uuid is refused by Postgres."""
     key = _as_uuid(str(run.get("run_id")))
-    return {"recovered": False, **run, "recorded_on": str(OLD if key is None else day_of(key))}
+    row = {"recovered": False, **run, "recorded_on": str(OLD if key is None else day_of(key))}
+    row.pop(MEMBER, None)
+    return row
 
 
 def _write_statement() -> str:

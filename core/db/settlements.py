@@ -14,6 +14,7 @@ from uuid import UUID
 from core.db.custody import RELEASED, SHARED, NewCustody, Release, key_of, ref_of, releasing
 from core.db.database import Database, Row
 from core.db.driver.pipelined import Pipelined
+from core.db.law.endings import ENDINGS, endings, write_endings
 from core.db.runs import WRITE_RUNS, write_runs, written
 from core.errors import InvalidError
 from core.observability.storable_text import storable_json
@@ -81,7 +82,8 @@ SELECT CASE WHEN coalesce((SELECT generation FROM redis_identity), 0)
     = ALL (%(generations)s::bigint[]) THEN 1
     ELSE CAST(concat('another generation', (SELECT generation FROM redis_identity)) AS integer) END
 """
-_BOTH = Pipelined(SHARED, _FENCE, WRITE_RUNS, _SETTLE)
+_STATEMENTS = SHARED, _FENCE, WRITE_RUNS, _SETTLE
+_BOTH, _WITH_LEDGER = Pipelined(*_STATEMENTS), Pipelined(*_STATEMENTS, *ENDINGS)
 # Rows that an earlier attempt, or an end that Redis has refused, has left.
 _SUPERSEDE: LiteralString = """
 UPDATE custody SET open = '{}', document = NULL, released_at = now(), outcome = 'superseded'
@@ -137,9 +139,12 @@ class Settlements:
                 write_runs(session, runs)
                 found = session.connection().exec_driver_sql(_SETTLE, parameters)
                 rows: Sequence[Row] = [tuple(row) for row in found]
-        else:
-            *_, rows = self._database.in_pipeline(_BOTH, parameters | written(runs))
-        return rows
+                write_endings(session, runs)
+                return rows
+        ended = endings(runs)
+        statements = _BOTH if ended is None else _WITH_LEDGER
+        parameters |= written(runs) | (ended or {})
+        return self._database.in_pipeline(statements, parameters)[len(_STATEMENTS) - 1]
 
     def _supersede(
         self, settlements: Sequence[SettledRun], again: Set[int], added: Sequence[int]

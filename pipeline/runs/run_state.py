@@ -17,6 +17,7 @@ from weakref import WeakSet
 
 from core.observability.storable_text import storable_json
 from pipeline.config.parser import Chain
+from pipeline.custody.ledger_notes import LedgerNotes
 from pipeline.media.media import RunBodies
 from pipeline.plugins.loader import Plugins
 from pipeline.runs.marks import LOST, Mark, uncertain
@@ -195,6 +196,8 @@ class RunState:
     """Of the chain's one storage, until the outcome is noted."""
     is_delayed: bool = False
     """This attempt has ended with a delayed retry."""
+    ledger: LedgerNotes | None = None
+    """What the run tells the ledger; None while it has told nothing."""
 
     @property
     def effect_run(self) -> str:
@@ -232,6 +235,8 @@ class RunState:
                 "error": error,
             }
         )
+        if self.ledger is not None:
+            self.ledger.end(kind, name, outcome, error)
 
     def start_over(self) -> None:
         """Drop the unwritten document and the steps, which will not get to Redis.
@@ -309,6 +314,8 @@ class RunState:
             found["continues"] = self.continues
         if self.untraced is not None:
             found["untraced"] = asdict(self.untraced)
+        if self.ledger is not None:
+            found["law"] = self.ledger.told()
         return found
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from core.observability.storable_text import described
+from pipeline.custody.ledger_notes import LedgerNotes
 from pipeline.runs.marks import MARK_LOST, is_once, marks_in
 from pipeline.runs.plan import Progress
 from pipeline.runs.run_state import RunState
@@ -36,6 +37,7 @@ def _resume_all(live: RunState) -> None:
         live.queued_at = earlier["queued_at"]
         live.recovered = earlier.get("recovered") is True
         live.continues = str(earlier.get("continues") or "")
+        live.ledger = LedgerNotes.told_in(earlier)
         if earlier["status"] == "failed":
             live.not_settled, live.begun = earlier["error"], int(earlier["attempts"])
         _resume(live, earlier)

@@ -1,14 +1,12 @@
 """The tables of the law: what Postgres refuses to change, and the chain that it makes."""
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from core.db.database import Database
 from core.errors import ConflictError, PatchcordError
-from core.settings import DatabaseSettings
 
 FILL = """
 INSERT INTO law_versions (vcon_uuid, origin, form, bytes, commitment)
@@ -26,14 +24,10 @@ INSERT INTO law_tombstones (vcon_uuid, erasure) VALUES (gen_random_uuid(), gen_r
 STAY = "versions", "deliveries", "events", "checkpoints", "bases", "salts", "tombstones"
 
 
-@pytest.fixture
-def database(database_settings: DatabaseSettings) -> Iterator[Database]:
-    """A migrated database with a row in each table."""
-    database = Database()
-    database.initialize(database_settings)
+@pytest.fixture(autouse=True)
+def _filled(database: Database) -> None:
+    """A row in each table."""
     execute(database, FILL)
-    yield database
-    database.close()
 
 
 def execute(database: Database, statements: str) -> list[Any]:

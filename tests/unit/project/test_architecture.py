@@ -15,7 +15,7 @@ from tests.unit.support.source_files import ROOMS, ROOT, SERVICE, Source, servic
 
 ONLY_IMPORTERS: dict[str, str] = {
     "websockets": r"core/plugboard/(session|transport|reconnect)\.py",
-    "sqlalchemy": r"core/db/(driver/)?\w+\.py|alembic/.*",
+    "sqlalchemy": r"core/db/((driver|law)/)?\w+\.py|alembic/.*",
     "redis": r"pipeline/redis_client/(__init__|client|errors|driver/\w+)\.py"
     r"|flowlang/connections/redis/.*",
     "prometheus_client": r"core/observability/(\w*metrics|metrics_export|otlp|telemetry)\.py",
