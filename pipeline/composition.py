@@ -64,6 +64,7 @@ from pipeline.vcon_server.configuration import ConfigurationAdmin
 from pipeline.vcon_server.operations import VconServerOperations
 from pipeline.vcon_server.reindex import Reindex
 from pipeline.vcon_server.texts import VconTexts
+from pipeline.withheld.evaluating import NoRecords
 
 STORAGE_CALLS = 8
 """Calls of sync storages that actions make at once."""
@@ -206,6 +207,7 @@ class PipelineComposition:
             lookup=self._lookup,
             partner_admin=self._partners.admin,
             identity_watch=lambda: self.identity_watch,
+            recorded_bases=NoRecords(),
             load_plugins=self._load_plugins,
         )
 

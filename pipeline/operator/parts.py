@@ -14,6 +14,7 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.queues import Queues
 from pipeline.storages.lookup import VconLookup
 from pipeline.stored.index import StoredIndex
+from pipeline.withheld.evaluating import Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Parts:
     partner_admin: PartnerAdmin
     identity_watch: Callable[[], IdentityWatch | None]
     """Of this process; None with CUSTODY=redis."""
+    recorded_bases: Records
+    """What was recorded beside the vCons."""
     load_plugins: Callable[[], Awaitable[None]]
     """Load the plugins of the configuration where that is not done yet (the command line).
 

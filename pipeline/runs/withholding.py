@@ -15,13 +15,17 @@ type GatedKind = Literal["link", "storage", "tracer", "egress"]
 """What gets a vCon only if the law allows it."""
 
 
+def refusal_text(error: str, place: str, purpose: str) -> str:
+    """What is told of a refused purpose; it holds no value of the vCon."""
+    return f"{error}: purpose {purpose}" + (f", decided by {place}" if place else "")
+
+
 class Withheld(ConflictError):  # noqa: N818 -- control flow, not an error
     """The law does not allow a step; the text begins with the draft's name of the error."""
 
     def __init__(self, error: str, place: str, purpose: str) -> None:
         """`error`: a name of the lawful-basis draft. `place`: where in the vCon the reason is."""
-        where = f" ({place})" if place else ""
-        super().__init__(f"{error}: nothing allows the purpose {purpose}{where}")
+        super().__init__(refusal_text(error, place, purpose))
         self.error = error
         self.place = place
         self.purpose = purpose

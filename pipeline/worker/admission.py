@@ -11,8 +11,14 @@ of a step that must not be repeated, and on the event loop. They need not ask fo
 
 from typing import Protocol
 
+from pipeline.runs.parking import Parked
 from pipeline.runs.run_state import RunState
 from pipeline.runs.withholding import GatedKind, Withheld
+from pipeline.withheld.evaluating import Evaluation, RecordsAwayError
+
+RECORDS_AWAY = "waits for recorded bases in Postgres, which does not answer"
+RECORDS_PAUSE = 5.0
+"""Seconds until a step is tried again while Postgres is away."""
 
 
 class Gate(Protocol):
@@ -29,12 +35,21 @@ class Gate(Protocol):
         ...
 
 
-class Closed:
-    """Refuses every purpose: there is no law to evaluate."""
+class LawGate:
+    """Evaluates the vCon as it is in Redis, or as the run has it in memory."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self._evaluation = evaluation
 
     async def refusal(self, live: RunState, purpose: str) -> Withheld | None:
-        """Nothing grants it."""
-        return Withheld("LawfulBasisMissingError", "", purpose)
+        """See `Gate`."""
+        try:
+            found = await self._evaluation.decision(
+                live.progress.vcon, purpose, live.memory.unwritten
+            )
+        except RecordsAwayError as error:
+            raise Parked(RECORDS_AWAY, RECORDS_PAUSE) from error
+        return None if found.allowed else Withheld(found.error or "", found.place, purpose)
 
 
 class Admission:

@@ -25,7 +25,8 @@ from pipeline.runs.vcon_store import VconStore
 from pipeline.storages import storage_fallback
 from pipeline.storages.lookup import VconLookup
 from pipeline.storages.storage_fallback import StorageFallback
-from pipeline.worker.admission import Admission, Closed
+from pipeline.withheld.evaluating import Evaluation, NoRecords
+from pipeline.worker.admission import Admission, LawGate
 from pipeline.worker.custody import NO_WORKER_CUSTODY, WorkerCustody
 from pipeline.worker.fitness import Fitness
 from pipeline.worker.link_runner import LinkSteps
@@ -146,7 +147,8 @@ class WorkerProcess:
         journal = Checkpoints(redis, queues, custody)
         lease_guard = LeaseGuard(self._lease, journal)
         gate = self._destinations
-        admission = Admission(Closed())
+        evaluation = Evaluation(redis, self._configuration, NoRecords())
+        admission = Admission(LawGate(evaluation))
         tracers = Tracers(calls, admission)
         links = LinkSteps(redis, calls, journal, lease_guard, tracers, gate, admission)
         return chain_runner(redis, links, calls, journal, lease_guard, gate, admission)

@@ -67,6 +67,7 @@ CALLS: dict[str, list[str]] = {
         "there probe in~first - ok 20 0 0 5 1000 9000 - now",
         "there probe in~first - neither 20 0 0 5 1000 9000 - now",
     ],
+    "law_parts": ["first", "held", "absent"],
     "repeat_call": ["there - 100 1000"],
     "show_destinations": ["- there other"],
     "try_destination": ["there -"],
@@ -107,8 +108,7 @@ CALLS: dict[str, list[str]] = {
     "probe": ["pc:probe"],
     "queue_again": [
         'mark 1.5:1 absent {"uuid":"absent"} 7 vcons digest - 1 - ["tel:1"] 17 more new more absent'
-        " - - - out egress out absent - - - DLQ:in dead DLQ:in absent -"
-        ' {"run_id":"r"} {"error":"no"}',
+        ' - - - out egress out absent - - - DLQ:in dead DLQ:in absent - {"run_id":"r"} {"error":1}',
         'mark 1.5:1 second {"uuid":"second"} 7 vcons other - 0 - [] 17 run:main|run-x list run:main'
         " second|run-x 0~run-x {} - - none - - - - -",
     ],

@@ -34,7 +34,7 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.calls import BACKOFF, PluginCalls
 from pipeline.runs.lease import Checkpoints, Lease, LeaseGuard
 from pipeline.runs.vcon_store import VconStore
-from pipeline.worker.admission import Admission, Closed, Gate
+from pipeline.worker.admission import Admission, Gate
 from pipeline.worker.custody import NO_WORKER_CUSTODY, WorkerCustody
 from pipeline.worker.link_runner import LinkSteps
 from pipeline.worker.run_settler import RunMeter
@@ -44,6 +44,7 @@ from pipeline.worker.slots.limits import Concurrency, limits_of
 from pipeline.worker.tracers import Tracers
 from pipeline.worker.worker import Worker
 from schemas.run import Run
+from tests.integration.support.law_gates import Purposes
 from tests.integration.support.recording_queues import Ended, RecordingQueues
 
 PATIENCE = 20.0  # seconds; a ceiling, reached only when something is broken
@@ -221,8 +222,7 @@ class Scene:
     crews: list[Crew] = field(default_factory=list)
     call_backoff: Backoff = BACKOFF
     """Waits between attempts of a plugin call, for workers started from now on."""
-    law_gate: Gate = field(default_factory=Closed)
-    """What evaluates the law, for workers started from now on."""
+    law_gate: Gate = field(default_factory=Purposes)
 
     def __post_init__(self) -> None:
         self.queues = RecordingQueues(self.redis, self.settled)

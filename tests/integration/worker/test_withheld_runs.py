@@ -10,8 +10,7 @@ import pytest
 from pipeline.config.law import EgressLaw
 from pipeline.redis_client import keys
 from pipeline.runs.parking import Parked
-from pipeline.runs.run_state import RunState
-from pipeline.runs.withholding import Withheld
+from tests.integration.support.law_gates import Purposes
 from tests.integration.support.pipeline_fixtures import (
     Scene,
     configured,
@@ -23,21 +22,6 @@ from tests.integration.support.pipeline_fixtures import (
 pytestmark = pytest.mark.usefixtures("at_once")
 
 LIST = "DLQ:pc:withheld:in"
-
-
-class Purposes:
-    """Allows the purposes of a set, which a test may change."""
-
-    def __init__(self, *allowed: str) -> None:
-        self.allowed = set(allowed)
-        self.asked: list[str] = []
-
-    async def refusal(self, _live: RunState, purpose: str) -> Withheld | None:
-        """None for an allowed purpose."""
-        self.asked.append(purpose)
-        if purpose in self.allowed:
-            return None
-        return Withheld("PermissionDeniedError", "attachments[0]", purpose)
 
 
 def gated(made: tuple[Any, Any], purpose: str) -> tuple[Any, Any]:
@@ -100,11 +84,11 @@ async def test_a_denied_link_never_gets_the_vcon(
     reason = scene.reason(LIST, vcon_uuid)
     told = {name: reason[name] for name in ("law", "step", "kind", "purpose", "place", "chain")}
     assert told == {
-        "law": "LawfulBasisMissingError",
+        "law": "PermissionDeniedError",
         "step": "b",
         "kind": "link",
         "purpose": "transcription",
-        "place": "",
+        "place": "attachments[0]",
         "chain": "main",
     }
     assert scene.client.smembers(keys.holds(vcon_uuid)) == {LIST}

@@ -1,0 +1,132 @@
+"""The law of a vCon that is in Redis, evaluated for one purpose.
+
+Of the vCon only its attachments, its parties and the number of its dialogs are read; recordings are
+not. Nothing is remembered between two evaluations: a basis that has expired or was revoked counts
+at the next one.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import orjson
+
+from core.concurrency import sliced_json
+from core.concurrency.thread_pool import one_at_a_time
+from core.errors import UnavailableError
+from pipeline.config.law import BasisPolicy
+from pipeline.law.basis.decision import Decision
+from pipeline.law.basis.evaluation import evaluate
+from pipeline.law.basis.records import RecordedBasis
+from pipeline.live_config import Configuration
+from pipeline.media import media
+from pipeline.redis_client.client import RedisConnection
+
+type Document = dict[str, Any]
+
+LARGE = 500_000
+"""Bytes of attachments from which on they are parsed and evaluated in a thread."""
+_CLOSED: Mapping[str, Any] = {"ciphertext": ""}
+"""Stands for a vCon that is still signed or encrypted: nothing in it counts."""
+_PARTS = ("attachments", "parties", "payload", "signatures", "signature", "ciphertext")
+"""The members of a vCon that decide, beside the number of its dialogs."""
+
+
+def now() -> datetime:
+    """The time at which a basis is evaluated."""
+    return datetime.now(UTC)
+
+
+class RecordsAwayError(UnavailableError):
+    """What was recorded beside the vCons cannot be read now."""
+
+
+class Records(Protocol):
+    """Bases that were recorded beside the vCons."""
+
+    async def of(self, vcon_uuid: str, parties: Sequence[Any]) -> Sequence[RecordedBasis]:
+        """Those of a vCon and of its parties, as they are now.
+
+        Raises:
+            UnavailableError: Postgres cannot be reached.
+        """
+        ...
+
+
+class NoRecords:
+    """Nothing is recorded where there is no Postgres."""
+
+    async def of(self, vcon_uuid: str, parties: Sequence[Any]) -> Sequence[RecordedBasis]:
+        """Nothing."""
+        return ()
+
+
+class Evaluation:
+    """Evaluates vCons under the configuration in force."""
+
+    def __init__(
+        self, connection: RedisConnection, configuration: Configuration, records: Records
+    ) -> None:
+        """`records` are read at each evaluation."""
+        self._connection = connection
+        self._configuration = configuration
+        self._records = records
+        self._media = media.installed(connection)
+
+    async def decision(self, vcon_uuid: str, purpose: str, unwritten: bytes = b"") -> Decision:
+        """Whether a vCon may be used for a purpose now.
+
+        `unwritten`: the document, if Redis does not have it yet.
+
+        Raises:
+            LookupError: Redis has no such vCon.
+            RecordsAwayError: Postgres cannot be reached.
+            UnavailableError: Redis or the media store cannot be reached.
+            CommandRefused: the key of the vCon has another type.
+        """
+        if unwritten:
+            document, size = _parts_of(await _parsed(unwritten)), len(unwritten)
+        else:
+            document, size = await self._read(vcon_uuid)
+        await self._media.put_back(vcon_uuid, document, {})
+        records = await self._recorded(vcon_uuid, document.get("parties"))
+        law = self._configuration.config.law
+        policy = (law and law.basis) or BasisPolicy()
+        how = document, purpose, now(), policy, records
+        if size > LARGE:
+            return await one_at_a_time(evaluate, *how)
+        return evaluate(*how)
+
+    async def _read(self, vcon_uuid: str) -> tuple[Document, int]:
+        """What the law of a vCon is read from, and how many bytes of JSON that is."""
+        reply = await self._connection.script("law_parts", vcon_uuid)
+        if not reply:
+            raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+        if reply[0] == "closed":
+            return dict(_CLOSED), 0
+        _, attachments, parties, dialogs = reply
+        document: Document = {"dialog": [{}] * int(dialogs)}
+        for name, text in (("attachments", attachments), ("parties", parties)):
+            if found := await _parsed(text):
+                document[name] = found[0]
+        return document, len(attachments) + len(parties)
+
+    async def _recorded(self, vcon_uuid: str, parties: object) -> Sequence[RecordedBasis]:
+        listed = parties if isinstance(parties, list) else ()
+        try:
+            return await self._records.of(vcon_uuid, listed)
+        except UnavailableError as error:
+            raise RecordsAwayError(str(error)) from error
+
+
+def _parts_of(document: object) -> Document:
+    whole = document if isinstance(document, dict) else {}
+    dialogs = whole.get("dialog")
+    count = len(dialogs) if isinstance(dialogs, list) else 0
+    return {name: whole[name] for name in _PARTS if name in whole} | {"dialog": [{}] * count}
+
+
+async def _parsed(text: bytes | str) -> Any:
+    if len(text) <= LARGE:
+        return orjson.loads(text)
+    return await one_at_a_time(sliced_json.loads, text)

@@ -1,0 +1,95 @@
+"""The lists of withheld vCons: `keys.withheld(list)`, with the reasons as those of dead letters."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+
+import orjson
+from pydantic import ValidationError
+
+from core.errors import InvalidError, UnknownNameError
+from pipeline.config.lists import lists_of
+from pipeline.config.model import Chain, LinkStep, PluginSpec
+from pipeline.live_config import Configuration
+from pipeline.redis_client import keys
+from pipeline.redis_client.client import RedisConnection
+from schemas.operator.law.withheld import WithheldVcon
+
+
+class WithheldLists:
+    """Reads the lists."""
+
+    def __init__(self, connection: RedisConnection, configuration: Configuration) -> None:
+        """Lists of disabled chains are read, too."""
+        self._connection = connection
+        self._configuration = configuration
+
+    async def counts(self, list_name: str | None = None) -> dict[str, int]:
+        """How many vCons each list has, by the list that they came from.
+
+        Raises:
+            UnknownNameError: no chain has this list, and none of its vCons are withheld.
+        """
+        known = lists_of(self._configuration.config).ingress
+        wanted = known if list_name is None else [list_name]
+        counts = {name: await self._count(name) for name in wanted}
+        if list_name is not None and list_name not in known and not counts[list_name]:
+            raise UnknownNameError("ingress list", list_name, known)
+        return counts
+
+    async def _count(self, list_name: str) -> int:
+        return int(await self._connection.command("LLEN", keys.withheld(list_name)))
+
+    async def oldest(self, list_name: str, start: int, limit: int) -> list[WithheldVcon]:
+        """Some vCons of a list from a position on, oldest first."""
+        name = keys.withheld(list_name)
+        uuids = await self._connection.command("LRANGE", name, start, start + limit - 1)
+        found = await self._reasons(list_name, uuids)
+        return [_withheld(list_name, each, found.get(each)) for each in uuids]
+
+    async def named(self, list_name: str, vcon_uuids: Sequence[str]) -> list[WithheldVcon]:
+        """Those of these vCons that are withheld in this list."""
+        found = await self._reasons(list_name, vcon_uuids)
+        return [_withheld(list_name, each, reason) for each, reason in found.items()]
+
+    async def _reasons(self, list_name: str, uuids: Sequence[str]) -> Mapping[str, str]:
+        if not uuids:
+            return {}
+        key = keys.reasons(keys.withheld(list_name))
+        reasons = await self._connection.command("HMGET", key, *uuids)
+        return {each: reason for each, reason in zip(uuids, reasons, strict=True) if reason}
+
+
+def start_of(cursor: str | None) -> tuple[str, int]:
+    """The list and the position at which a page begins.
+
+    Raises:
+        InvalidError: the cursor is none.
+    """
+    if not cursor:
+        return "", 0
+    position, colon, name = cursor.partition(":")
+    if not (colon and position.isascii() and position.isdigit() and len(position) <= 9):
+        raise InvalidError("cursor: use the cursor of an earlier page as it is")
+    return name, int(position)
+
+
+def purpose_of(chain: Chain, kind: str | None, step: str | None) -> str | None:
+    """The purpose that a step requires; None if it requires none, or the chain has no such step."""
+    if kind == "egress":
+        return None if chain.egress is None else chain.egress.requires
+    steps: dict[str | None, Sequence[LinkStep | PluginSpec]] = {
+        "link": chain.links,
+        "storage": chain.storages,
+        "tracer": chain.tracers,
+    }
+    found = [each.requires for each in steps.get(kind, ()) if each.name == step]
+    return found[0] if found else None
+
+
+def _withheld(list_name: str, vcon_uuid: str, reason: str | None) -> WithheldVcon:
+    """The entry; without its reason if that has not the form of this service."""
+    about = {"vcon_uuid": vcon_uuid, "list_name": list_name}
+    with contextlib.suppress(ValueError, TypeError, ValidationError):
+        details = orjson.loads(reason) if reason else {}
+        return WithheldVcon.model_validate({**details, **about})
+    return WithheldVcon.model_validate(about)

@@ -1,0 +1,94 @@
+"""Withheld vCons, and their release, as operators ask for it."""
+
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from schemas.uuids import Uuid
+
+LONGEST_LIST = 512
+MOST_RELEASED = 1000
+
+type ListName = Annotated[str, Field(min_length=1, max_length=LONGEST_LIST)]
+
+
+class WithheldQuery(BaseModel):
+    """Which withheld vCons are shown: of all lists, or of one ingress list or `run:{chain}`.
+
+    `cursor`: that of the page before, as it is.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    list_name: ListName | None = None
+    limit: int = Field(50, ge=1, le=500)
+    cursor: str | None = Field(None, max_length=LONGEST_LIST + 20)
+
+
+class WithheldVcon(BaseModel):
+    """A vCon whose run was withheld before a step.
+
+    `law`: the error by its name in the lawful-basis draft. `place`: where in the vCon, or of which
+    recorded basis, the reason is; it holds no value of the vCon. `kind` is link, storage, tracer or
+    egress, `step` its name.
+    """
+
+    vcon_uuid: str
+    list_name: str
+    chain: str | None = None
+    kind: str | None = None
+    step: str | None = None
+    purpose: str | None = None
+    law: str | None = None
+    place: str | None = None
+    error: str | None = None
+    run_id: str | None = None
+    at: datetime | None = None
+
+
+class WithheldCount(BaseModel):
+    """How many vCons of one list are withheld."""
+
+    list_name: str
+    count: int
+
+
+class WithheldPage(BaseModel):
+    """Withheld vCons, list by list, oldest first; `cursor` is that of the next page."""
+
+    vcons: list[WithheldVcon]
+    counts: list[WithheldCount]
+    total: int
+    cursor: str | None = None
+
+
+class ReleaseParameters(BaseModel):
+    """Which withheld vCons go on: these, or the oldest `limit` of one list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    vcon_uuids: list[Uuid] = Field([], max_length=100)
+    list_name: ListName | None = None
+    limit: int = Field(100, ge=1, le=MOST_RELEASED)
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.vcon_uuids and self.list_name is None:
+            raise ValueError("give vcon_uuids, list_name, or both")
+        return self
+
+
+class ReleasedVcon(BaseModel):
+    """A vCon that goes on at the step where it was withheld, in a new run."""
+
+    vcon_uuid: str
+    list_name: str
+    run_id: str
+
+
+class ReleaseResult(BaseModel):
+    """What was released, and what is still withheld, with the error of now."""
+
+    released: list[ReleasedVcon]
+    withheld: list[WithheldVcon]

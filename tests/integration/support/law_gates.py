@@ -1,0 +1,21 @@
+"""A gate of the law whose answers a test decides."""
+
+from __future__ import annotations
+
+from pipeline.runs.run_state import RunState
+from pipeline.runs.withholding import Withheld
+
+
+class Purposes:
+    """Allows the purposes of a set, which a test may change; none by default."""
+
+    def __init__(self, *allowed: str) -> None:
+        self.allowed = set(allowed)
+        self.asked: list[str] = []
+
+    async def refusal(self, _live: RunState, purpose: str) -> Withheld | None:
+        """None for an allowed purpose."""
+        self.asked.append(purpose)
+        if purpose in self.allowed:
+            return None
+        return Withheld("PermissionDeniedError", "attachments[0]", purpose)
