@@ -37,7 +37,7 @@ from pipeline.config import yaml_file
 from pipeline.config.lists import lists_of
 from pipeline.config.model import DISABLE
 from pipeline.config.parser import PipelineConfig
-from pipeline.config.reports import broken_notes
+from pipeline.config.reports import broken_notes, law_notes
 from pipeline.live_config import keep_secrets, prepared
 from pipeline.redis_client.client import CommandRefused
 from pipeline.redis_client.errors import NO_JSON, server_of, with_remedy
@@ -234,7 +234,8 @@ class _File:
         when = ", before their plugins are loaded" if some_may_be_disabled else ""
         summary = f"{self._path}: enabled chains{when}: {', '.join(enabled) or 'none'}"
         broken = broken_notes(self.config)
-        lines = [summary, *broken, *_notes(self.config.notes)]
+        notes = [*self.config.notes, *law_notes(self.config, datetime.now(UTC))]
+        lines = [summary, *broken, *_notes(notes)]
         return _Warning(lines) if broken else lines
 
     def _placed(self, problem: str) -> str:

@@ -1,8 +1,12 @@
-"""What a configuration tells its operator: notes, and the chains that are disabled as broken."""
+"""What a configuration tells its operator: notes, chains that are disabled as broken, the law."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 
+from pipeline.config.environment import Where
+from pipeline.config.law import Law
+from pipeline.config.law_section import pem
 from pipeline.config.model import PipelineConfig
 from pipeline.config.sections import spelled
 
@@ -10,6 +14,8 @@ log = logging.getLogger(__name__)
 
 MOST_NOTES = 50
 """The most notes that are logged each time a configuration is loaded."""
+EXPIRES_SOON = timedelta(days=30)
+"""How long before its end a certificate is noted."""
 
 
 def log_notes(notes: Sequence[str]) -> None:
@@ -35,3 +41,46 @@ def broken_notes(config: PipelineConfig) -> list[str]:
         for chain in config.chains.values()
         for text in chain.broken
     ]
+
+
+def law_notes(config: PipelineConfig, now: datetime) -> list[str]:
+    """What the law demands where, and the certificates that are not valid or will soon not be."""
+    if config.law is None:
+        return []
+    basis = config.law.basis
+    demands = ", ".join(_demands(config)) or "nothing"
+    profile = "" if basis is None else f", by {basis.profile}"
+    return [f"law: requires{profile}: {demands}", *_validity(config, config.law, now)]
+
+
+def _demands(config: PipelineConfig) -> Iterator[str]:
+    parts = (("links", config.links), ("storages", config.storages), ("tracers", config.tracers))
+    for section, steps in parts:
+        for name, step in steps.items():
+            if step.requires:
+                yield f"{spelled((section, name))} ({step.requires})"
+    for name, chain in config.chains.items():
+        if chain.egress and chain.egress.requires:
+            yield f"{spelled(('chains', name, 'egress'))} ({chain.egress.requires})"
+
+
+def _validity(config: PipelineConfig, law: Law, now: datetime) -> Iterator[str]:
+    anchors: list[tuple[Where, str]] = [
+        (("law", "trust", "anchors", place), text) for place, text in enumerate(law.trust.anchors)
+    ]
+    keys: list[tuple[Where, str]] = [
+        (("law", "keys", name, "chain"), key.chain) for name, key in law.keys.items()
+    ]
+    recipients: list[tuple[Where, str]] = [
+        (("chains", name, "egress", "encrypt_for", place), text)
+        for name, chain in config.chains.items()
+        for place, text in enumerate(chain.egress.encrypt_for if chain.egress else ())
+    ]
+    for where, text in (*anchors, *keys, *recipients):
+        for each in pem.certificates(text) if "CERTIFICATE" in text else ():
+            ends = each.not_valid_after_utc
+            if each.not_valid_before_utc > now:
+                yield f"{spelled(where)}: valid from {each.not_valid_before_utc:%Y-%m-%d} on"
+            elif ends < now + EXPIRES_SOON:
+                verb = "expired" if ends < now else "expires"
+                yield f"{spelled(where)}: {verb} on {ends:%Y-%m-%d}"

@@ -1,6 +1,7 @@
 """The section `law`, and what links, storages, tracers and chains say about it."""
 
 from copy import deepcopy
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from core.errors import ConfigurationError
 from pipeline.config.changes import losses
 from pipeline.config.law import ALGORITHMS, BasisPolicy, EgressLaw, Law, Trust
 from pipeline.config.parser import PipelineConfig, parse
+from pipeline.config.reports import law_notes
 from tests.law_keys import (
     certificate_pem,
     ec_key,
@@ -288,3 +290,22 @@ def test_what_is_demanded_otherwise_is_no_loss() -> None:
         "law.basis.bases: has its default again",
         "law.basis.signed_only: has its default again",
     ]
+
+
+def test_check_tells_what_is_demanded_and_which_certificates_end() -> None:
+    """Each step with its purpose; a certificate that ended, soon ends or is not valid yet."""
+    config, now = parsed(DOCUMENT), datetime.now(UTC)
+    demanded, *ends = law_notes(config, now)
+    assert demanded == (
+        "law: requires, by lb-02: links.transcribe (transcription), storages.crm "
+        "(redistribution), tracers.t (recording), chains.main.egress (redistribution)"
+    )
+    day = f"{now + timedelta(days=1):%Y-%m-%d}"
+    assert ends[0] == f"law.trust.anchors[0]: expires on {day}"
+    assert [each.partition(":")[0] for each in ends[1:]] == [
+        "law.keys.in_2026.chain",
+        "chains.main.egress.encrypt_for[0]",
+    ]
+    assert law_notes(config, now - timedelta(days=25))[1].startswith("law.trust.anchors[0]: valid")
+    assert "expired on" in law_notes(config, now + timedelta(days=25))[1]
+    assert law_notes(parsed({}), now) == []
