@@ -92,6 +92,7 @@ class PipelineOperations:
 
         Raises:
             UncertainLeftError: none was queued, and those that might be need `uncertain`.
+            GoneError: one of those named was erased; none was queued.
         """
         named = None if vcon_uuids is None else [checked_uuid(each) for each in vcon_uuids]
         selection = Selection(
@@ -102,6 +103,7 @@ class PipelineOperations:
             from_start=from_start,
             uncertain=uncertain,
         )
+        await self._lookup.check_erased(*named or ())
         name = await self.letters(list_name, storage)
         runs = await self.letter_lists.replay(name, selection)
         if selection.unsure and not runs:

@@ -10,14 +10,14 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from core.errors import FullError, UnavailableError, UnusableKeyError
+from core.errors import FullError, GoneError, UnavailableError, UnusableKeyError
 from pipeline.custody.keeper import SECONDS, Keeper
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 
 LOOK_SECONDS = 0.05
 """Seconds between two tries while Redis is not approved, or under another generation."""
 _UNAPPROVED, _GENERATION, _STALE = ["unapproved"], ["generation"], ["stale"]
-_REFUSED = (FullError, UnusableKeyError, CommandRefused)
+_REFUSED = (FullError, GoneError, UnusableKeyError, CommandRefused)
 """Errors after which Redis surely has carried nothing out."""
 
 type Row = tuple[str, str]

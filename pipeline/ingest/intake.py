@@ -51,6 +51,7 @@ from core.errors import (
     BusyError,
     ConflictError,
     FullError,
+    GoneError,
     InvalidError,
     PatchcordError,
     UnavailableError,
@@ -153,6 +154,7 @@ class Intake:
         Raises:
             BusyError: other content under this uuid is being processed.
             ConflictError: the uuid has another owner.
+            GoneError: a vCon of this uuid was erased.
             ReusedKeyError: the key was used with other content or, over HTTP, other lists.
             FullError: a list is full.
             UnavailableError: Redis cannot be reached; or Postgres cannot, and Redis does not know
@@ -198,7 +200,8 @@ class Intake:
         Raises:
             InvalidError: a vCon is signed, encrypted or names a critical extension, and the chain
                 does not accept that.
-            FullError: the list has no room for all of them. In both cases none is queued.
+            FullError: the list has no room for all of them.
+            GoneError: one was erased. In each case none is queued.
         """
         self._refuse_index([name])
         parts = list(chunks(vcon_uuids, CHUNK))
@@ -257,6 +260,8 @@ class Intake:
         reply = await self._connection.script("enqueue", *words)
         if reply == ["full"]:
             raise self._full(name)
+        if reply[:1] == ["gone"]:
+            raise GoneError(reply[1])
         return list(reply)
 
     async def enqueue_run(
@@ -276,6 +281,7 @@ class Intake:
         Raises:
             ReusedKeyError: the key was used for another request.
             FullError: too many runs of this vCon wait already.
+            GoneError: the vCon was erased.
         """
         own = f"{run_id}\n{chain}\n{vcon_uuid}"
         idempotency = ("", "")
@@ -294,6 +300,8 @@ class Intake:
             return await self._connection.script("enqueue_run", vcon_uuid, run_id, *words, *refs)
 
         reply = await self._carrying_out(accept, queue, lambda reply: reply[:1] == [own])
+        if reply == ["gone"]:
+            raise GoneError(vcon_uuid)
         if reply == ["full"]:
             msg = f"{self._max_runs} runs of this vCon wait already; try again later"
             raise FullError(msg)
@@ -321,6 +329,7 @@ def _unsure(vcon_uuid: str) -> UnavailableError:
 _REFUSALS: dict[str, Callable[[str], PatchcordError]] = {
     "busy": _busy,
     "foreign": foreign,
+    "gone": GoneError,
     "unsure": _unsure,
     "used": lambda _: other_content(),
     "reused": lambda _: other_request(),

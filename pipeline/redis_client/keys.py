@@ -33,6 +33,7 @@ PROCESSES = "pc:processes"
 PAUSED = "pc:paused"
 DRAINED = "pc:drained"
 MEDIA = "pc:media"
+TOMBSTONES = "pc:tombstones"
 SHARED_TYPES = {
     "pc:tokens": "string",
     "pc:expiring": "zset",
@@ -55,6 +56,7 @@ SHARED_TYPES = {
     AWAITED: "set",
     SESSIONS: "zset",
     MEDIA: "zset",
+    TOMBSTONES: "string",
 }
 """The types of the keys that all chains share."""
 _TYPES_BY_PREFIX = {
@@ -88,6 +90,7 @@ _TYPES_BY_PREFIX = {
     "pc:media:": "hash",
     "pc:receipts:": "list",
     "pc:asset:": "string",
+    "pc:tombstone:": "string",
 }
 """The types of the keys that exist once for each run, worker, list or vCon, by prefix."""
 FINISHED_CHANNEL = "pc:finished"
@@ -286,6 +289,11 @@ def answers(service_id: int) -> str:
 def replicas(service_id: int) -> str:
     """The replicas that read the list of answers, and those that are leaving."""
     return f"pc:replicas:{service_id}"
+
+
+def tombstone(vcon_uuid: str) -> str:
+    """Present if the vCon was erased: the id of the erasure."""
+    return f"pc:tombstone:{vcon_uuid}"
 
 
 def session(digest: str) -> str:

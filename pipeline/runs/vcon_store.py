@@ -10,7 +10,7 @@ import orjson
 
 from core.concurrency import sliced_json
 from core.concurrency.thread_pool import one_at_a_time
-from core.errors import ConflictError
+from core.errors import ConflictError, GoneError
 from pipeline.media import media
 from pipeline.media.bodies import MARK, MARK_BYTES, Known, TakenOut
 from pipeline.redis_client import keys
@@ -63,7 +63,27 @@ class VconStore:
             return await one_at_a_time(form, document)
         return document
 
+    async def check_erased(self, vcon_uuid: str) -> None:
+        """Refuse a vCon that was erased.
+
+        Raises:
+            GoneError: it was.
+        """
+        if await self._is_erased(vcon_uuid):
+            raise GoneError(vcon_uuid)
+
+    async def _is_erased(self, vcon_uuid: str) -> bool:
+        return bool(await self._connection.command("EXISTS", keys.tombstone(vcon_uuid)))
+
     async def _read(self, vcon_uuid: str) -> str | None:
+        if _is_own(vcon_uuid):  # the run of an erased vCon is cancelled
+            return await self._document(vcon_uuid)
+        text, is_erased = await asyncio.gather(
+            self._document(vcon_uuid), self._is_erased(vcon_uuid)
+        )
+        return None if is_erased else text
+
+    async def _document(self, vcon_uuid: str) -> str | None:
         try:
             text: str | None = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid))
         except WrongTypeError:
@@ -94,16 +114,10 @@ class VconStore:
             MediaGoneError: a body of it is gone from there.
             WrongTypeError: another program keeps something else under its key.
         """
-        try:
-            text, digest = await asyncio.gather(
-                self._connection.command("JSON.GET", keys.vcon(vcon_uuid)),
-                self._digest(vcon_uuid),
-            )
-        except WrongTypeError:
-            if not await self._connection.script("adopt", vcon_uuid):
-                raise
-            text, digest = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid)), None
-        if text is None or not text.startswith("{"):
+        text, digest, is_erased = await asyncio.gather(
+            self._document(vcon_uuid), self._digest(vcon_uuid), self._is_erased(vcon_uuid)
+        )
+        if text is None or is_erased or not text.startswith("{"):
             return None, False
         whole = await self._media.whole(vcon_uuid, text.encode(errors=ENCODING_ERRORS))
         return whole, digest is not None
@@ -138,14 +152,15 @@ class VconStore:
             UnavailableError: Redis cannot be reached.
             WrongTypeError: another program keeps something else under its key.
         """
+        command = self._connection.command_from_thread
+        if not _is_own(vcon_uuid) and command("EXISTS", keys.tombstone(vcon_uuid)):
+            return None
         try:
-            text: str | None = self._connection.command_from_thread(
-                "JSON.GET", keys.vcon(vcon_uuid)
-            )
+            text: str | None = command("JSON.GET", keys.vcon(vcon_uuid))
         except WrongTypeError:
             if not self._connection.script_from_thread("adopt", vcon_uuid):
                 raise
-            text = self._connection.command_from_thread("JSON.GET", keys.vcon(vcon_uuid))
+            text = command("JSON.GET", keys.vcon(vcon_uuid))
         return text
 
     async def put(self, document: Document, expiry: int = 0, form: Form = _as_it_is) -> None:
@@ -158,6 +173,8 @@ class VconStore:
         Raises:
             ConflictError: this worker no longer holds the run, or the plugin's call was given up;
                 nothing is written.
+            GoneError: a vCon of this uuid was erased. Inside a run it is not raised: the run is
+                cancelled.
             UnavailableError: Redis cannot be reached.
         """
         run = _writing()
@@ -176,7 +193,8 @@ class VconStore:
         _writing()  # again: the call may have been given up meanwhile
         if run is None:
             given = await staged(self._connection, text)
-            await self._connection.script("place", vcon_uuid, given, expiry)
+            if not await self._connection.script("place", vcon_uuid, given, expiry):
+                raise GoneError(vcon_uuid)
         elif _can_wait(run, vcon_uuid, expiry):
             run.memory.write(vcon_uuid, text)
         else:
@@ -199,7 +217,8 @@ class VconStore:
         _writing()  # again: the call may have been given up meanwhile
         if run is None:
             given = staged_from_thread(self._connection, text)
-            self._connection.script_from_thread("place", vcon_uuid, given, expiry)
+            if not self._connection.script_from_thread("place", vcon_uuid, given, expiry):
+                raise GoneError(vcon_uuid)
         elif _can_wait(run, vcon_uuid, expiry):
             run.memory.write(vcon_uuid, text)
         else:
@@ -239,12 +258,16 @@ class VconStore:
         """Write a document from a storage, unless Redis has one by now; atomic.
 
         With `expiry` > 0 it expires after so many seconds.
+
+        Raises:
+            GoneError: it was erased.
         """
         text = await self._media.stripped(document["uuid"], orjson.dumps(document))
         if is_large(text) and not await self._connection.script("restore", document["uuid"], "", 0):
             return
         given = await staged(self._connection, text)
-        await self._connection.script("restore", document["uuid"], given, expiry)
+        if await self._connection.script("restore", document["uuid"], given, expiry) < 0:
+            raise GoneError(document["uuid"])
 
 
 def _kept(taken: TakenOut, *, whole: bool) -> bytes:
@@ -277,6 +300,12 @@ def _writing() -> RunState | None:
     if is_abandoned():
         raise ConflictError("this call took too long and was given up")
     return current_run.get()
+
+
+def _is_own(vcon_uuid: str) -> bool:
+    """Whether the run in progress holds the vCon."""
+    run = None if is_abandoned() else current_run.get()
+    return run is not None and vcon_uuid in (run.claim.vcon_uuid, run.progress.vcon)
 
 
 def _recalled(vcon_uuid: str) -> bytes | str | None:

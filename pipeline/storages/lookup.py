@@ -53,17 +53,29 @@ class VconLookup:
         Raises:
             InvalidError: the text is no UUID.
             UnknownNameError: neither Redis nor a storage has it.
+            GoneError: it was erased.
         """
         vcon_uuid = checked_uuid(vcon_uuid)
         document = await self._store.get(vcon_uuid)
         return document if document is not None else await self.find_stored(vcon_uuid)
+
+    async def check_erased(self, *vcon_uuids: str) -> None:
+        """Refuse vCons that were erased.
+
+        Raises:
+            GoneError: one was.
+        """
+        for vcon_uuid in vcon_uuids:
+            await self._store.check_erased(vcon_uuid)
 
     async def find_stored(self, vcon_uuid: str) -> dict[str, Any]:
         """The vCon from the first storage that has it; one that fails is passed over.
 
         Raises:
             UnknownNameError: no storage has it.
+            GoneError: it was erased, whether or not a storage still has it.
         """
+        await self._store.check_erased(vcon_uuid)
         for name in self._configuration.config.storages:
             if document := await self._quietly_read(name, vcon_uuid):
                 return document
@@ -74,6 +86,7 @@ class VconLookup:
 
         Raises:
             UnknownNameError: neither Redis nor a storage has it.
+            GoneError: it was erased.
             InvalidError: the text is no UUID, or the vCon is signed or encrypted and one of the
                 chains does not accept that.
         """
@@ -92,9 +105,11 @@ class VconLookup:
             UnknownNameError: the storage is not configured, or does not have the vCon.
             InvalidError: the text is no UUID, or the storage has no `get`.
             PluginFailedError: the storage failed.
+            GoneError: it was erased.
         """
         vcon_uuid = checked_uuid(vcon_uuid)
         storage = await self.storage(name)
+        await self._store.check_erased(vcon_uuid)
         if storage.get is None:
             msg = f"storage {name} cannot be read from: its module has no get()"
             raise InvalidError(msg)

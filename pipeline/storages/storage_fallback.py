@@ -9,7 +9,7 @@ import logging
 from concurrent.futures import Future
 from contextvars import ContextVar
 
-from core.errors import InvalidError, UnknownNameError
+from core.errors import GoneError, InvalidError, UnknownNameError
 from pipeline.plugins.loader import LoadedStorage
 from pipeline.runs.run_state import current_run
 from pipeline.storages.lookup import VconLookup
@@ -46,7 +46,7 @@ class StorageFallback:
         token = _asking.set(True)
         try:
             await self._lookup.bring_back(vcon_uuid)
-        except (UnknownNameError, InvalidError):  # InvalidError: no UUID, so no storage has it
+        except (UnknownNameError, GoneError, InvalidError):  # InvalidError: it is no UUID
             return False
         finally:
             _asking.reset(token)

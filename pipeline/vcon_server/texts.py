@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from core.concurrency.helper_process import Offload
-from core.errors import InvalidError, TooLargeError, UnknownNameError, UnusableKeyError
+from core.errors import GoneError, InvalidError, TooLargeError, UnknownNameError, UnusableKeyError
 from core.operation_interfaces import MOST_VCON_BYTES, MOST_VCONS
 from pipeline.redis_client.slices import chunks
 from pipeline.runs.vcon_store import VconStore
@@ -38,6 +38,7 @@ class VconTexts:
         Raises:
             InvalidError: the text is no UUID.
             UnknownNameError: neither Redis nor a storage has it.
+            GoneError: it was erased.
             UnusableKeyError: Redis has no vCon under its key, and no storage has it.
         """
         vcon_uuid = checked_uuid(vcon_uuid)
@@ -86,7 +87,7 @@ class VconTexts:
     async def _known(self, vcon_uuid: str) -> bytes | None:
         try:
             return await self.text(vcon_uuid)
-        except (UnknownNameError, UnusableKeyError):
+        except (UnknownNameError, GoneError, UnusableKeyError):
             return None
 
 

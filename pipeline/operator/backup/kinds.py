@@ -62,6 +62,7 @@ KINDS = (
     Kind("pc:replays", Treatment.KEEP, "what was replayed"),
     Kind("pc:asset:", Treatment.KEEP, "the asset of the day at DataTrails"),
     Kind("pc:receipts:", Treatment.KEEP, "what storage.scitt has registered"),
+    Kind("pc:tombstone:", Treatment.KEEP, "what was erased stays so; Postgres has it, too"),
     Kind("pc:paused", Treatment.KEEP, "an operator's decision, with its end"),
     Kind(keys.HISTORY, Treatment.LAST, "runs on their way to Postgres, which is read after it"),
     Kind(keys.INDEX, Treatment.LAST, "notes on their way to Postgres, which is read after it"),
@@ -101,6 +102,7 @@ KINDS = (
     Kind("pc:sessions", Treatment.LEFT_OUT, "people sign in again"),
     Kind(keys.PROBE, Treatment.LEFT_OUT, _SHORT),
     Kind(keys.EPOCH, Treatment.LEFT_OUT, "names this Redis, not its data"),
+    Kind(keys.TOMBSTONES, Treatment.LEFT_OUT, "the service compares all tombstones with Postgres"),
     Kind("pc:restoring:", Treatment.LEFT_OUT, "notes of a restore under way"),
 )
 _OTHER = Kind("", Treatment.KEEP, "a list of the configuration, or a key of another program")

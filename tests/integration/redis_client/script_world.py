@@ -97,6 +97,7 @@ CALLS: dict[str, list[str]] = {
     "hold_up": ["mark 1 idle was r9 {}"],
     "journal": [f"alive held 7 {{}} held {given} 60 5" for given in DOCUMENTS],
     "keep_queued": ["in - 0 -1", "DLQ:in pc:dead:DLQ:in 0 -1", "out pc:unread:out 0 -1"],
+    "lay_tombstones": ["3 first 0193-1 absent 0193-1", "- held 0193-1"],
     "lease_egress": ["out 1 60 10"],
     "look": ["run-held"],
     "members": ["pc:unread:out 0 10", "pc:dead:DLQ:in 0 10"],
@@ -173,12 +174,11 @@ KINDS: dict[str, str] = {
     "tel:.*|name:.*|pc:(workers|processes|lenders|holds:.*|unread:.*|unsure:.*)": "set",
     "vcons|pc:(sessions|later|expiring|trash|media|lease:.*|replicas:.*|rate:key)": "zset",
     "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*|again:.*|missing:.*)": "hash",
-    "pc:(epoch|paused|drained|process:.*|destination:.*)": "hash",
-    "pc:(minutes|causes):.*": "hash",
+    "pc:(epoch|paused|drained|process:.*|destination:.*)|pc:(minutes|causes):.*": "hash",
     "pc:(causes|awaited)": "set",
     "pc:(cause|slots|parked):.*": "zset",
     "pc:(run|cancel|idem|idemdigest|request|worker|rate|replayer):.*|pc:(tokens|probe)": "string",
-    "pc:(step|stalled|death|session):.*": "string",
+    "pc:(step|stalled|death|session|tombstone):.*|pc:tombstones": "string",
     "vcon:.*|pc:staged:.*": "ReJSON-RL",
 }
 """What type each key has, by a pattern for its name."""

@@ -12,13 +12,18 @@
 -- Returns {"ok", places that got it...}; {"stage"} when the document is needed; {"lost"} when Redis does
 -- not have the mark of this recovery; {"unusable", error} when a key has another type.
 --
+-- Of a vCon that was erased nothing is put back.
+--
 -- Redis knows a place if pc:about names this row or a later one for it, or has its hold.
--- uses: usable, clock, causes, reasons, place, index, custody, stands_in, copies, clear_missing
+-- uses: usable, clock, causes, reasons, place, index, custody, stands_in, copies, clear_missing, erased
 local mark, ref, uuid, document = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local digest, key, about, holds = ARGV[7], 'vcon:' .. ARGV[3], 'pc:about:' .. ARGV[3], 'pc:holds:' .. ARGV[3]
 local own, first = number_of(ref), 13
 if mark ~= '?' and if_usable('hash', 'HGET', 'pc:epoch', 'recovering') ~= mark then
   return {'lost'}
+end
+if is_erased(uuid) then
+  return {'ok'}
 end
 local wrong = wrong_type('hash', about) or wrong_type(JSON, key) or wrong_type('set', holds)
 for i = first, #ARGV, 7 do

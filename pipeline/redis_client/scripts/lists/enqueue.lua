@@ -4,9 +4,9 @@
 --       context or "", 1 to queue them or 0 to check only, uuids..., each followed by a space and its
 --       row of custody, if it has one.
 -- Returns the uuids that are not in Redis; or, with nothing changed, {"full"}, {"unapproved"} and
--- {"generation"} (parts/approved.lua), {"envelope", uuid} or
+-- {"generation"} (parts/approved.lua), {"gone", uuid} when one was erased, {"envelope", uuid} or
 -- {"critical", uuid, extensions, ...} with all vCons that name any.
--- uses: usable, leave_context, form_of, custody, approved
+-- uses: usable, leave_context, form_of, custody, approved, erased
 local list, max_depth, context, missing = ARGV[1], tonumber(ARGV[2]), ARGV[4], {}
 local refs = {}
 for i = 6, #ARGV do
@@ -14,6 +14,11 @@ for i = 6, #ARGV do
   local unfit = objection_to(refs[i])
   if unfit then
     return {unfit}
+  end
+end
+for i = 6, #ARGV do
+  if is_erased(ARGV[i]) then
+    return {'gone', ARGV[i]}
   end
 end
 local wrong = wrong_type('list', list)

@@ -6,11 +6,11 @@
 --       a canary: seconds for which their ends are published on pc:finished, then for each of them
 --       how many attempts count as used.
 -- The first dead-letter list is the requested one: a vCon that is no longer in it is left unchanged,
--- and so is one whose list, or one of whose dead-letter lists, has another type. A vCon that failed
+-- and so is one that was erased, or whose list, or one of whose dead-letter lists, has another type. A vCon that failed
 -- in several chains stays in the lists with the reasons of the other runs.
 -- Returns the runs that were queued; or, with nothing changed, {"unapproved"} or {"generation"}: the
 -- first row must not be carried out here, see parts/approved.lua.
--- uses: usable, clock, causes, reasons, leave_context, clear_missing, take_at, approved, custody
+-- uses: usable, clock, causes, reasons, leave_context, clear_missing, take_at, approved, custody, erased
 local context, replayed, at = ARGV[2], {}, 4
 
 local wrong = wrong_type('hash', 'pc:locks')
@@ -20,7 +20,7 @@ end
 
 -- Whether the vCon is being processed, or has changed since the caller read its state.
 local function must_wait(uuid, list, element, failed)
-  return not is('list', list) or not is('hash', 'pc:attempts:' .. list)
+  return is_erased(uuid) or not is('list', list) or not is('hash', 'pc:attempts:' .. list)
     or redis.call('HEXISTS', 'pc:locks', uuid) == 1
     or redis.call('HEXISTS', 'pc:attempts:' .. list, element) == 1
     or (failed ~= '' and redis.call('EXISTS', 'pc:run:' .. failed) == 0)
@@ -65,7 +65,7 @@ for number = 1, tonumber(ARGV[3]) do
   local uuid, queued, list, element, named, journal, failed = unpack(ARGV, at, at + 6)
   local run, ref = string.match(named, '^(%S*) ?(.*)$')
   local n, first = tonumber(ARGV[at + 7]), at + 8
-  if not must_wait(queued, list, element, failed) and usable_letters(first, n)
+  if not must_wait(queued, list, element, failed) and not is_erased(uuid) and usable_letters(first, n)
     and is('string', 'pc:run:' .. run) and take_letters(uuid, first, n) then
     for i = first, first + 2 * n - 1, 2 do
       if_usable('set', 'SREM', 'pc:unsure:' .. ARGV[i], uuid)

@@ -30,8 +30,10 @@
 -- unusable list is skipped, and so is one whose chain forwards to an unusable list; its delayed
 -- retries stay delayed. A vCon with an unusable key of its own is put among the delayed retries.
 --
+-- The elements of vCons that were erased are dropped.
+--
 -- Delayed retries of a paused chain that are due go to the head of their list, and wait there.
--- uses: usable, clock, element, form_of, is_suspect, paused, approved, marked
+-- uses: usable, clock, element, form_of, is_suspect, paused, approved, marked, erased
 local worker, want, for_suspects = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local traced, replica, custody, n = ARGV[4] == '1', ARGV[5], ARGV[6] == '1', tonumber(ARGV[9])
 local FIRST = 10 -- the first list in ARGV
@@ -119,6 +121,19 @@ local function size_of(about)
   return tonumber(bytes) or -1
 end
 
+-- Forget the element of an erased vCon.
+local function drop(list, element, uuid, run, hold)
+  redis.call('HDEL', 'pc:attempts:' .. list, element)
+  if_usable('set', 'SREM', 'pc:holds:' .. uuid, hold)
+  if run then
+    redis.call('DEL', 'pc:run:' .. run)
+    redis.call('PUBLISH', 'pc:finished', run)
+  end
+  if_usable('list', 'DEL', 'context:' .. list .. ':' .. element)
+  moves = moves + 1
+  return moves < MOVES
+end
+
 -- Claim the next element of a list, or move it elsewhere; false when there is none.
 local function take(list)
   local element, source = next_of(list)
@@ -142,6 +157,9 @@ local function take(list)
     return move(source, 'pc:suspects:' .. list, element)
   end
   redis.call('LPOP', source)
+  if is_erased(uuid) then
+    return drop(list, element, uuid, run, hold)
+  end
   local journal, known = '', run
   if known then
     journal = redis.call('GET', 'pc:run:' .. run) or ''

@@ -4,9 +4,9 @@
 --       for the digest of its vCon or "" (both kept for a day), the limit of holds of one vCon, the
 --       row of custody or "".
 -- Returns {run id, chain and uuid, a line each; digest, "" or nil} of the earlier request under that
--- key, else of this one; {} when there is no such vCon; {"full"} when the vCon has as many holds as
+-- key, else of this one; {} when there is no such vCon; {"gone"} when it was erased; {"full"} when the vCon has as many holds as
 -- allowed (other scripts read all of them); {"unapproved"} and {"generation"} as in parts/approved.lua.
--- uses: usable, leave_context, custody, approved
+-- uses: usable, leave_context, custody, approved, erased
 local uuid, run, list = ARGV[1], ARGV[2], 'run:' .. ARGV[3]
 local request, remembered, digest_key = run .. '\n' .. ARGV[3] .. '\n' .. uuid, ARGV[6], ARGV[7]
 local wrong = wrong_type('list', list) or wrong_type(JSON, 'vcon:' .. uuid)
@@ -16,6 +16,9 @@ if remembered ~= '' then
 end
 if wrong then
   return redis.error_reply(wrong)
+end
+if is_erased(uuid) then
+  return {'gone'}
 end
 local unfit = objection_to(ARGV[9])
 if unfit then

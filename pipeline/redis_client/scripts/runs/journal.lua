@@ -3,11 +3,12 @@
 -- ARGV: worker, held uuid, token, run JSON, uuid of the document, document or patch ("" leaves it unchanged),
 --       expiry (s, 0 leaves it unchanged), a number that increases with each call; if a step with a mark begins
 --       or has ended (parts/marked.lua), what a version that ignores marks tells of it, "" at the end.
--- Returns 1; 2 when the run has been cancelled; 0 when this worker no longer holds the run.
+-- Returns 1; 2 when the run has been cancelled; 0 when this worker no longer holds the run. If the vCon
+-- of the document was erased, the document is not written, and the run is cancelled.
 --
 -- A call that was repeated after a lost reply may be executed after later ones: the number prevents
 -- it from writing an older document over a newer one.
--- uses: usable, expire, place, patch, marked
+-- uses: usable, expire, place, patch, marked, erased
 local function written(run)
   return redis.call('TYPE', 'pc:cancel:' .. run)['ok'] == 'string' and 2 or 1
 end
@@ -33,11 +34,15 @@ if ARGV[6] ~= '' then
   if document == ARGV[5] and (tonumber(number) or 0) > tonumber(ARGV[8]) then
     return written(run)
   end
-  local gone = write_document(ARGV[5], ARGV[6])
-  if gone then
-    return redis.error_reply(gone)
+  if is_erased(ARGV[5]) then
+    if_usable('string', 'SET', 'pc:cancel:' .. run, 1, 'EX', 86400)
+  else
+    local gone = write_document(ARGV[5], ARGV[6])
+    if gone then
+      return redis.error_reply(gone)
+    end
+    redis.call('HSET', 'pc:locks', ARGV[2], ARGV[1] .. '\n' .. ARGV[8] .. '\n' .. ARGV[5])
   end
-  redis.call('HSET', 'pc:locks', ARGV[2], ARGV[1] .. '\n' .. ARGV[8] .. '\n' .. ARGV[5])
 end
 redis.call('SET', 'pc:run:' .. run, ARGV[4])
 if told then

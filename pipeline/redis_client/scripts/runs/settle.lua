@@ -13,7 +13,8 @@
 --      "return"  back to the head of its list, as the same attempt.
 -- Refused as a whole, with the name of the key, when a list, a document or a record has another type.
 -- Holds, trace contexts and the history are skipped if their keys are unusable.
--- uses: usable, place, patch, clock, let_go, hold_back, put_back, element, wake_waiting, causes, reasons, leave_context, stands_in, copies, clear_missing, index_note, custody, marked
+-- Of a vCon that was erased meanwhile nothing is written or forwarded, and its element is dropped.
+-- uses: usable, place, patch, clock, let_go, hold_back, put_back, element, wake_waiting, causes, reasons, leave_context, stands_in, copies, clear_missing, index_note, custody, marked, erased
 local worker, uuid, how, journal = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local inflight = 'pc:inflight:' .. worker
 local wrong = wrong_type('hash', inflight, 'pc:locks')
@@ -31,6 +32,16 @@ end
 
 local attempts, run_key = 'pc:attempts:' .. list, 'pc:run:' .. run
 local out, document, context = ARGV[9], ARGV[10], ARGV[11]
+local erased = {[uuid] = is_erased(uuid)}
+if out ~= uuid then
+  erased[out] = is_erased(out)
+end
+if erased[out] then
+  document = ''
+end
+if erased[uuid] and how ~= 'finish' then
+  how = 'drop'
+end
 wrong = wrong_type('hash', attempts) or wrong_type('string', run_key)
 if document ~= '' then
   wrong = wrong or wrong_type(JSON, 'vcon:' .. out)
@@ -96,7 +107,7 @@ local function add_letter(letters, who, reason)
   clear_missing(letters, who)
 end
 
-if how ~= 'finish' then -- popped from the head: its context goes before those of later elements
+if how ~= 'finish' and how ~= 'drop' then -- popped from the head: its context goes before those of later elements
   leave_context('LPUSH', list, element, context)
   if journal ~= '' then
     redis.call('SET', run_key, journal)
@@ -111,6 +122,11 @@ if how == 'later' or how == 'aside' then
   delay_it()
 elseif how == 'return' then
   put_back(list, element)
+elseif how == 'drop' then
+  redis.call('HDEL', attempts, element)
+  redis.call('DEL', run_key)
+  if_usable('set', 'SREM', 'pc:holds:' .. uuid, is_run_list and (list .. '|' .. run) or list)
+  redis.call('PUBLISH', 'pc:finished', run)
 else
   if past then
     redis.call('HDEL', attempts, element)
@@ -118,7 +134,7 @@ else
   local holds_out = 'pc:holds:' .. out
   local at = 13
   local n = tonumber(ARGV[at])
-  for i = at + 1, at + n do
+  for i = at + 1, erased[out] and at or at + n do
     redis.call('RPUSH', ARGV[i], out)
     leave_context('RPUSH', ARGV[i], out, context)
     add_copy(ARGV[i], out)
@@ -126,16 +142,19 @@ else
     if_usable('set', 'SADD', holds_out, ARGV[i])
   end
   at = at + n + 1
-  local dead = tonumber(ARGV[at])
+  local dead, is_dead = tonumber(ARGV[at]), false
   for i = at + 1, at + 2 * dead, 2 do
     local letters = ARGV[i]
     -- those of a storage, and withheld ones, name the vCon after the links; an ingress list's, the one before
     local is_after = string.sub(letters, 1, 12) == 'DLQ:storage:' or string.sub(letters, 1, 16) == 'DLQ:pc:withheld:'
     local who = is_after and out or uuid
-    add_letter(letters, who, ARGV[i + 1])
-    if_usable('set', 'SADD', 'pc:holds:' .. who, letters)
+    if not erased[who] then
+      is_dead = true
+      add_letter(letters, who, ARGV[i + 1])
+      if_usable('set', 'SADD', 'pc:holds:' .. who, letters)
+    end
   end
-  if dead > 0 then
+  if is_dead then
     redis.call('SET', run_key, journal) -- no expiry: a replay resumes from it
   else
     redis.call('SET', run_key, journal, 'EX', ARGV[6])
@@ -151,15 +170,19 @@ else
     drop_custody(ARGV[i], ARGV[i + 1], ARGV[i + 2])
   end
   for i = begin, #ARGV, 3 do
-    note_custody(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+    if not erased[ARGV[i]] then
+      note_custody(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+    end
   end
-  note_for_index(out, ARGV[at])
-  if out ~= uuid then
+  if not erased[out] then
+    note_for_index(out, ARGV[at])
+  end
+  if out ~= uuid and not erased[uuid] then
     note_for_index(uuid, ARGV[at + 1])
   end
   local in_run_list = is_run_list and string.find(element, '|', 1, true)
   if_usable('set', 'SREM', 'pc:holds:' .. uuid, in_run_list and (list .. '|' .. run) or list)
-  if ARGV[12] == '1' then
+  if ARGV[12] == '1' and not erased[out] then
     if_usable('hash', 'HSET', 'pc:about:' .. out, 'saved', 1)
   end
   let_go(out, ARGV[8])

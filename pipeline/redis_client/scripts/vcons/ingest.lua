@@ -13,7 +13,7 @@
 -- changed: {"busy"} while a run works on the vCon, {"foreign"} when another owner has it,
 -- {"unsure"} when that cannot be decided without Postgres, {"full", list}, {"used"} when the key of a
 -- RunChain was used with another digest, {"reused"} when that of a request over HTTP was used with
--- another digest or other lists, {"stage"} when the document is needed, {"unapproved"},
+-- another digest or other lists, {"gone"} when the vCon was erased, {"stage"} when the document is needed, {"unapproved"},
 -- {"generation"} and {"stale"} when the row must not be carried out on this server, not under this
 -- generation, or after a later one. A request over HTTP that was
 -- carried out with its key is a duplicate that changes nothing, even if the vCon is gone or replaced.
@@ -24,7 +24,7 @@
 -- The first digest is the one that is written; the second is that of the release before, which may
 -- have written the document. A third line has the bytes of a vCon with its media, if those are beside
 -- the document.
--- uses: usable, clock, causes, reasons, leave_context, place, index, custody, approved
+-- uses: usable, clock, causes, reasons, leave_context, place, index, custody, approved, erased
 local uuid, document, created = ARGV[1], ARGV[2], ARGV[3]
 local digest, earlier, bytes = string.match(ARGV[4], '^([^\n]*)\n?([^\n]*)\n?(%d*)$')
 local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
@@ -34,7 +34,10 @@ local key, about, holds = 'vcon:' .. uuid, 'pc:about:' .. uuid, 'pc:holds:' .. u
 
 -- A vCon of which nothing is known yet, as nearly all are, has no keys to check, free or compare: that
 -- saves half of the commands.
-local fresh = redis.call('EXISTS', key, about, holds) == 0
+local fresh = redis.call('EXISTS', key, about, holds, 'pc:tombstone:' .. uuid) == 0
+if not fresh and is_erased(uuid) then
+  return {'gone'}
+end
 
 -- Index keys and the sorted set are skipped if they have another type.
 local wrong = wrong_type('hash', 'pc:locks', 'pc:owners')

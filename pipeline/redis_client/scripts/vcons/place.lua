@@ -1,7 +1,11 @@
 #!lua
 -- Write a document outside of a run.
 -- ARGV: uuid, document, expiry (s, 0 leaves it unchanged).
--- uses: usable, expire, place
+-- Returns 1; 0 when the vCon was erased, and nothing changes.
+-- uses: usable, expire, place, erased
+if is_erased(ARGV[1]) then
+  return 0
+end
 local wrong = wrong_type(JSON, 'vcon:' .. ARGV[1])
 if wrong then
   return redis.error_reply(wrong)
