@@ -79,8 +79,8 @@ class TrialRedis(RedisConnection):
         match (name, *words):
             case ("JSON.GET", key) if key == document:
                 return self._text.decode()
-            case ("EXISTS", key) if key == document:
-                return 1
+            case ("EXISTS", key) if key == document or key.startswith(keys.tombstone("")):
+                return int(key == document)
             case ("TTL", key) if key == document:
                 return _NO_EXPIRY
             case ("HGET", key, "expiry") if key == about:
