@@ -172,7 +172,7 @@ _DELETE, _RELEASE, _NOTE = Pipelined(_DROP), Pipelined(RELEASE), Pipelined(_CHEC
 
 
 _ERASE: LiteralString = """
-UPDATE custody SET open = '{}', document = NULL, state = NULL, terms = '{}',
+UPDATE custody SET open = '{}', document = NULL, state = NULL, terms = '{}', digest = '',
     released_at = coalesce(released_at, now()),
     outcome = CASE WHEN released_at IS NULL THEN 'deleted' ELSE outcome END
 WHERE vcon_uuid = CAST(%(vcon)s AS uuid)

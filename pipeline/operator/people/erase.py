@@ -25,6 +25,7 @@ from core.operator_interfaces import Call, Operation
 from pipeline.admin.index_members import index_members
 from pipeline.admin.operations import CANNOT_DELETE
 from pipeline.admin.run_archive import RunOutbox
+from pipeline.erasure.traces import forget_errors
 from pipeline.operator.audit import checked_reason
 from pipeline.operator.parts import Parts
 from pipeline.operator.people.find import WITHOUT_POSTGRES, Find
@@ -132,9 +133,9 @@ class Erase:
         await self._index.scrub_runs([each.uuid for each in targets])
         results = {target.uuid: await self._one(target) for target in targets}
         gone = [name for name, each in results.items() if _left_redis(each)]
-        await self._forget_errors(gone)
+        await forget_errors(self._parts.redis, self._index, gone)
         await self._outbox.drain_waiting()
-        await self._forget_errors(gone)
+        await forget_errors(self._parts.redis, self._index, gone)
         for result in results.values():
             await self._settle(result)
         return results
@@ -154,10 +155,6 @@ class Erase:
         change.storages = self._storages(target)
         if change.terms or change.storages:
             await self._index.write([change])
-
-    async def _forget_errors(self, uuids: Sequence[str]) -> None:
-        for some in await self._index.scrub_runs(uuids):
-            await self._parts.redis.command("DEL", keys.run(some))
 
     async def _one(self, target: Target) -> ErasedVcon:
         result = ErasedVcon(

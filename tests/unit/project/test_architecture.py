@@ -71,6 +71,8 @@ TABLES = (
 """Modules that list what there is of a kind."""
 
 SMALL_FILES = {
+    "core/db/law/traces.py": "what an erasure changes in rows that otherwise only grow",
+    "pipeline/erasure/traces.py": "a list of places, which an erasure has to keep complete",
     "app/freeze_watch.py": "one mechanism with its own theory, unrelated to how parts are wired",
     "app/startup_signals.py": "imported before everything that takes time to import",
     "http_api/authentication.py": "what a token is compared with, apart from the paths",

@@ -1,0 +1,126 @@
+"""Erasures under the conversations' law, as operators ask for them and follow them."""
+
+from datetime import datetime
+from typing import Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from schemas.operator.people import MOST_ERASED, ErasedVcon, Person
+from schemas.uuids import Uuid
+
+LONGEST_HOLD = 200
+
+type ErasureState = Literal[
+    "requested", "held", "running", "waiting", "manual", "complete", "complete_with_exceptions"
+]
+type TargetState = Literal[
+    "pending", "deleted", "verified", "told", "acknowledged", "cannot", "unreachable"
+]
+ENDED: Final = ("complete", "complete_with_exceptions")
+EXCEPTIONS: Final = ("told", "cannot", "unreachable")
+"""States of destinations that make an erasure end with exceptions: a copy may still be there."""
+MOST_LISTED = 200
+
+
+class _Order(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    hold: str | None = Field(None, min_length=1, max_length=LONGEST_HOLD)
+    """Why the vCons must be kept for now; nothing is erased until the hold is released."""
+    dry_run: bool = False
+
+
+class VconErasure(_Order):
+    """The vCon to erase, with what links made of it."""
+
+    vcon_uuid: Uuid
+
+
+class PartyErasure(_Order, Person):
+    """The person whose vCons are erased; `suppress`: later ones of the person are refused, too."""
+
+    suppress: bool = False
+    limit: int = Field(1000, ge=1, le=MOST_ERASED)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if len(self.given) != 1:
+            raise ValueError("give exactly one of tel, mail, name")
+        return self
+
+
+class ErasureTarget(BaseModel):
+    """A destination that got one of the vCons, or may have; `error`: a type without its text."""
+
+    vcon_uuid: str
+    kind: str
+    name: str
+    state: TargetState
+    attempts: int = 0
+    due_at: datetime | None = None
+    changed_at: datetime
+    error: str | None = None
+
+
+class Erasure(BaseModel):
+    """One erasure. `targets` is empty in lists; `statement` is signed, once it has ended."""
+
+    id: str
+    subject: Literal["vcon", "party"]
+    state: ErasureState
+    vcons: list[str]
+    hold: str | None = None
+    suppress: bool = False
+    requested_at: datetime
+    updated_at: datetime
+    due_at: datetime | None = None
+    ended_at: datetime | None = None
+    actor: str
+    ref: str | None = None
+    targets: list[ErasureTarget] = []
+    statement: str | None = None
+
+    @property
+    def exceptions(self) -> list[ErasureTarget]:
+        """The destinations that may still have a copy."""
+        return [each for each in self.targets if each.state in EXCEPTIONS]
+
+
+class ErasureResult(BaseModel):
+    """What was requested, or with `dry_run` what would be: `vcons` with their places."""
+
+    dry_run: bool
+    found: int
+    more: bool = False
+    erasure: Erasure | None = None
+    vcons: list[ErasedVcon] = []
+    notes: list[str] = []
+
+
+class ErasureQuery(BaseModel):
+    """Which erasure."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: Uuid
+
+
+class HoldToRelease(ErasureQuery):
+    """The held erasure that shall be carried out now."""
+
+
+class ErasuresQuery(BaseModel):
+    """Erasures, newest first; `cursor`: that of the page before, as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    open_only: bool = False
+    limit: int = Field(50, ge=1, le=MOST_LISTED)
+    cursor: str | None = Field(None, max_length=100)
+
+
+class ErasurePage(BaseModel):
+    """A page of erasures, without their destinations."""
+
+    erasures: list[Erasure]
+    cursor: str | None = None
