@@ -7,7 +7,7 @@ does not count. A vCon with a tombstone is not given away.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
@@ -17,31 +17,18 @@ from core.concurrency.thread_pool import BoundedCalls, one_at_a_time
 from core.db.law.deliveries import Deliveries, NewDelivery, NewVersion
 from core.errors import GoneError, UnavailableError
 from pipeline.custody.ledger_notes import LedgerNotes
+from pipeline.ledger.basis import NO_BASIS, Basis
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.parking import Parked
 from pipeline.runs.run_state import RunState
 
-SECONDS = 2.0
-"""The most that a step waits for the commit of its delivery."""
 AT_ONCE, MOST_WAITING = 200, 2000
 AWAY = "waits for the ledger in Postgres, which does not answer"
 PAUSE = 5.0
 """Seconds until a step is tried again while Postgres is away."""
 LARGE = 100_000
 """Bytes from which on a document is hashed in a thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """What allows a purpose, as the profile says; None where nothing was required."""
-
-    purpose: str | None = None
-    profile: str | None = None
-    place: str | None = None
-
-
-NO_BASIS = Basis()
 
 
 class DeliveryLedger:
@@ -55,7 +42,7 @@ class DeliveryLedger:
         self._deliveries = deliveries
         self._calls = calls
         self._commits = GroupCommit[NewDelivery, int | None](
-            self._write, seconds=SECONDS, at_once=AT_ONCE, most_waiting=MOST_WAITING
+            self._write, seconds=calls.seconds, at_once=AT_ONCE, most_waiting=MOST_WAITING
         )
 
     async def begin(self, live: RunState, kind: str, name: str, basis: Basis = NO_BASIS) -> None:

@@ -9,8 +9,11 @@ of a step that must not be repeated, and on the event loop. They need not ask fo
 `requires` in a chain without `custody`.
 """
 
+import contextlib
 from typing import Protocol
 
+from pipeline.ledger.basis import NO_BASIS, Basis
+from pipeline.redis_client.client import CommandRefused
 from pipeline.runs.parking import Parked
 from pipeline.runs.run_state import RunState
 from pipeline.runs.withholding import GatedKind, Withheld
@@ -24,10 +27,11 @@ RECORDS_PAUSE = 5.0
 class Gate(Protocol):
     """Evaluates the law of a run's vCon."""
 
-    async def refusal(self, live: RunState, purpose: str) -> Withheld | None:
-        """Why the run's vCon may not be used for this purpose now; None if it may.
+    async def basis(self, live: RunState, purpose: str) -> Basis:
+        """What allows to use the run's vCon for this purpose now.
 
         Raises:
+            Withheld: nothing does.
             LookupError: Redis has no such vCon.
             Parked: what was recorded about it cannot be read now.
             UnavailableError: Redis cannot be reached.
@@ -41,7 +45,7 @@ class LawGate:
     def __init__(self, evaluation: Evaluation) -> None:
         self._evaluation = evaluation
 
-    async def refusal(self, live: RunState, purpose: str) -> Withheld | None:
+    async def basis(self, live: RunState, purpose: str) -> Basis:
         """See `Gate`."""
         try:
             found = await self._evaluation.decision(
@@ -49,21 +53,72 @@ class LawGate:
             )
         except RecordsAwayError as error:
             raise Parked(RECORDS_AWAY, RECORDS_PAUSE) from error
-        return None if found.allowed else Withheld(found.error or "", found.place, purpose)
+        if not found.allowed:
+            raise Withheld(found.error or "", found.place, purpose)
+        return Basis(purpose, found.profile, found.place)
+
+
+class Ledger(Protocol):
+    """Records what runs of chains with `custody` give away."""
+
+    async def begin(self, live: RunState, kind: str, name: str, basis: Basis) -> None:
+        """Record that a step gets the run's vCon now.
+
+        Raises:
+            GoneError: the vCon is erased.
+            Parked: it cannot be recorded now.
+            LookupError, UnavailableError: as `Gate.basis`.
+        """
+        ...
+
+    async def note_last(self, live: RunState) -> None:
+        """Note the vCon with which a run ends; raises as `Gate.basis`."""
+        ...
+
+
+class NoLedger:
+    """Records nothing."""
+
+    async def begin(self, live: RunState, kind: str, name: str, basis: Basis) -> None:
+        """Nothing."""
+
+    async def note_last(self, live: RunState) -> None:
+        """Nothing."""
+
+
+NO_LEDGER = NoLedger()
 
 
 class Admission:
-    """Admits steps of runs, or withholds the run."""
+    """Admits steps of runs, or withholds the run; the ledger has a delivery before its call."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, ledger: Ledger = NO_LEDGER) -> None:
         self._gate = gate
+        self._ledger = ledger
 
     async def ask(self, live: RunState, kind: GatedKind, name: str, requires: str | None) -> None:
         """Return if the step may have the vCon now.
 
         Raises:
             Withheld: the law does not allow it.
-            LookupError, Parked, UnavailableError: as `Gate.refusal`.
+            GoneError: the vCon is erased.
+            LookupError, Parked, UnavailableError: as `Gate.basis`.
         """
-        if requires is not None and (refused := await self._gate.refusal(live, requires)):
-            raise refused.of(kind, name)
+        basis = NO_BASIS
+        if requires is not None:
+            try:
+                basis = await self._gate.basis(live, requires)
+            except Withheld as refused:
+                raise refused.of(kind, name) from None
+        if live.chain.custody:
+            await self._ledger.begin(live, kind, name, basis)
+
+    async def note_last(self, live: RunState) -> None:
+        """Note the vCon with which a run of a chain with `custody` ends.
+
+        Raises:
+            UnavailableError: Redis cannot be reached.
+        """
+        if live.chain.custody:
+            with contextlib.suppress(LookupError, CommandRefused):  # another program removed it
+                await self._ledger.note_last(live)

@@ -14,6 +14,7 @@ from pipeline.config import yaml_file
 from pipeline.config.reports import log_broken
 from pipeline.connections import registry
 from pipeline.destinations.gate import DestinationGate
+from pipeline.ledger.in_worker import WorkerLedger
 from pipeline.live_config import Configuration
 from pipeline.minutes.counting import MinuteCounts, run_sources
 from pipeline.redis_client.client import CommandRefused
@@ -93,6 +94,7 @@ class WorkerProcess:
         self._lease = Lease(redis, worker_id, settings.lease_seconds, self._watchdog.is_fine)
         self._minutes = MinuteCounts(redis, run_sources())
         custody = self._custody(settings, worker_id, queues)
+        self._ledger = WorkerLedger(settings, redis)
         parts = worker_id, self._configuration, redis, queues, self._runner(queues, custody)
         how: Any = {"patience": 2 * settings.suspect_wait if for_suspects else None}
         how |= {"custody": custody, "room": self._room(settings, for_suspects=for_suspects)}
@@ -148,7 +150,7 @@ class WorkerProcess:
         lease_guard = LeaseGuard(self._lease, journal)
         gate = self._destinations
         evaluation = Evaluation(redis, self._configuration, NoRecords())
-        admission = Admission(LawGate(evaluation))
+        admission = Admission(LawGate(evaluation), self._ledger)
         tracers = Tracers(calls, admission)
         links = LinkSteps(redis, calls, journal, lease_guard, tracers, gate, admission)
         return chain_runner(redis, links, calls, journal, lease_guard, gate, admission)
@@ -268,6 +270,7 @@ class WorkerProcess:
         self._calls.close()
         self._readers.close()
         self._close_custody()
+        self._ledger.close()
         await self._connection.close()
 
 

@@ -156,11 +156,12 @@ class ChainRunner:
                     await self._save(live, _next_of(live, names))
 
     async def _before_end(self, live: RunState, ending: plan.Ending) -> None:
-        """Ask whether the egress lists may get the vCon, if they will."""
+        """Ask whether the egress lists may get the vCon, if they will; tell the ledger of it."""
         requires = None if live.chain.egress is None else live.chain.egress.requires
         if ending == "done" and (requires is not None or live.chain.custody):
             for name in live.chain.egress_lists:
                 await self._admission.ask(live, "egress", name, requires)
+        await self._admission.note_last(live)
 
     async def _is_cancelled(self, live: RunState) -> bool:
         """Whether the run ends between its last link and its storages.

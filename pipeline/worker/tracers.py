@@ -46,6 +46,9 @@ class Tracers:
             if not await self._admitted(run, tracer, vcon_in, index):
                 continue
             failure = await self._call(tracer, vcon_in, vcon_out, links, index)
+            if run.ledger is not None:
+                outcome = "ok" if failure is None else "failed"
+                run.ledger.end("tracer", tracer.name, outcome, failure)
             if failure is not None and option(tracer.options, "dlq_vcon_on_error"):
                 return f"tracer {tracer.name}: {failure}"
         run.untraced = None

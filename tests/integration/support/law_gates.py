@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.ledger.basis import Basis
 from pipeline.runs.run_state import RunState
 from pipeline.runs.withholding import Withheld
 
@@ -13,9 +14,9 @@ class Purposes:
         self.allowed = set(allowed)
         self.asked: list[str] = []
 
-    async def refusal(self, _live: RunState, purpose: str) -> Withheld | None:
-        """None for an allowed purpose."""
+    async def basis(self, _live: RunState, purpose: str) -> Basis:
+        """That of an allowed purpose."""
         self.asked.append(purpose)
         if purpose in self.allowed:
-            return None
-        return Withheld("PermissionDeniedError", "attachments[0]", purpose)
+            return Basis(purpose, "lb-02", "attachments[0]")
+        raise Withheld("PermissionDeniedError", "attachments[0]", purpose)

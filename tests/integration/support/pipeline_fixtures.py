@@ -34,7 +34,7 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.calls import BACKOFF, PluginCalls
 from pipeline.runs.lease import Checkpoints, Lease, LeaseGuard
 from pipeline.runs.vcon_store import VconStore
-from pipeline.worker.admission import Admission, Gate
+from pipeline.worker.admission import NO_LEDGER, Admission, Gate, Ledger
 from pipeline.worker.custody import NO_WORKER_CUSTODY, WorkerCustody
 from pipeline.worker.link_runner import LinkSteps
 from pipeline.worker.run_settler import RunMeter
@@ -223,6 +223,7 @@ class Scene:
     call_backoff: Backoff = BACKOFF
     """Waits between attempts of a plugin call, for workers started from now on."""
     law_gate: Gate = field(default_factory=Purposes)
+    ledger: Ledger = NO_LEDGER
 
     def __post_init__(self) -> None:
         self.queues = RecordingQueues(self.redis, self.settled)
@@ -272,12 +273,11 @@ class Scene:
         calls = PluginCalls(threads, redis, backoff=self.call_backoff)
         lease = Lease(redis, name, lease_seconds)
         journal = Checkpoints(redis, self.queues, custody)
-        lease_guard = LeaseGuard(lease, journal)
-        gate = DestinationGate(redis)
-        admission = Admission(self.law_gate)
+        guard = LeaseGuard(lease, journal)
+        gate, admission = DestinationGate(redis), Admission(self.law_gate, self.ledger)
         tracers = Tracers(calls, admission)
-        links = LinkSteps(redis, calls, journal, lease_guard, tracers, gate, admission)
-        runner = chain_runner(redis, links, calls, journal, lease_guard, gate, admission)
+        links = LinkSteps(redis, calls, journal, guard, tracers, gate, admission)
+        runner = chain_runner(redis, links, calls, journal, guard, gate, admission)
         worker = Worker(
             name,
             configuration,

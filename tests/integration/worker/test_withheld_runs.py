@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.config.law import EgressLaw
+from pipeline.ledger.basis import Basis
 from pipeline.redis_client import keys
 from pipeline.runs.parking import Parked
 from tests.integration.support.law_gates import Purposes
@@ -206,7 +207,7 @@ async def test_a_run_waits_while_what_was_recorded_cannot_be_read(scene: Scene, 
     """No attempt is used up."""
 
     class Away:
-        async def refusal(self, *_: Any) -> None:
+        async def basis(self, *_: Any) -> Basis:
             raise Parked("waits for recorded bases", 0.01)
 
     scene.law_gate = Away()
