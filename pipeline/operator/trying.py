@@ -8,8 +8,10 @@ from core.concurrency.thread_pool import in_own_thread
 from core.errors import ConflictError, InvalidError, PatchcordError, UnknownNameError
 from core.operator_interfaces import Call, Operation
 from pipeline.config.parser import PipelineConfig
+from pipeline.law.basis.records import RecordedBasis
 from pipeline.operator.configuration_text import read_text, redacted
 from pipeline.operator.parts import Parts
+from pipeline.operator.trial.memory import as_document
 from pipeline.operator.trial.messages import How, Loaded, Request, Setup
 from pipeline.operator.trial.sandbox import Sandbox, plain_settings
 from pipeline.operator.trial.subjects import Subject, Subjects, unusable
@@ -83,7 +85,7 @@ class ConfigurationTrials:
         async with Sandbox(setup) as box:
             loaded = await box.load()
             result.links = link_plans(loaded, told, is_recorded=not trial.vcons)
-            await self._each(box, loaded, found.subjects, told, result, call)
+            await self._each(box, loaded, found.subjects, told, result, call, after)
         return verdict(result)
 
     def _setup(
@@ -110,6 +112,7 @@ class ConfigurationTrials:
         told: dict[str, How],
         result: TrialResult,
         call: Call,
+        after: PipelineConfig,
     ) -> None:
         ends = time.monotonic() + self._parts.settings.try_seconds
         for number, subject in enumerate(subjects, 1):
@@ -118,17 +121,23 @@ class ConfigurationTrials:
             if time.monotonic() > ends:
                 result.not_tried.append(unusable(subject, OUT_OF_TIME))
                 continue
-            tried = await self._one(box, subject, subject.chain in loaded.before, told)
+            tried = await self._one(box, subject, subject.chain in loaded.before, told, after)
             if isinstance(tried, TriedVcon):
                 result.vcons.append(tried)
             else:
                 result.not_tried.append(tried)
 
     async def _one(
-        self, box: Sandbox, subject: Subject, has_before: bool, told: dict[str, How]
+        self,
+        box: Sandbox,
+        subject: Subject,
+        has_before: bool,
+        told: dict[str, How],
+        after: PipelineConfig,
     ) -> TriedVcon | NotTried:
         try:
             document = subject.document or await self._subjects.document(subject)
+            bases = await self._recorded_bases(subject, document, after)
         except PatchcordError as error:
             return unusable(subject, str(error))
         run = subject.run
@@ -139,12 +148,27 @@ class ConfigurationTrials:
             after=subject.chain,
             told=told,
             recorded=None if run is None else recorded(run),
+            bases=bases,
         )
         began = time.monotonic()
         tried = await box.trial(request)
         if isinstance(tried, str):
             return ended_early(subject, tried, time.monotonic() - began)
         return tried_vcon(subject, tried, time.monotonic() - began)
+
+    async def _recorded_bases(
+        self, subject: Subject, document: bytes, after: PipelineConfig
+    ) -> Sequence[RecordedBasis]:
+        """What was recorded beside the vCon, if a link of its chain asks for a purpose."""
+        configs = after, self._parts.configuration.config
+        chains = [
+            config.chains[subject.chain] for config in configs if subject.chain in config.chains
+        ]
+        if not any(step.requires for chain in chains for step in chain.links):
+            return ()
+        parties = (await in_own_thread(as_document, document)).get("parties")
+        listed = parties if isinstance(parties, list) else ()
+        return await self._parts.recorded_bases.of(subject.vcon, listed)
 
 
 def _told(trial: Trial, after: PipelineConfig) -> dict[str, How]:

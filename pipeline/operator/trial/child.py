@@ -16,6 +16,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,9 @@ import orjson
 
 from core.errors import PluginFailedError
 from core.observability.redaction import KNOWN
-from pipeline.config.model import LinkStep, PipelineConfig
+from pipeline.config.law import BasisPolicy
+from pipeline.config.model import Chain, LinkStep, PipelineConfig
+from pipeline.law.basis.evaluation import evaluate
 from pipeline.live_config import keep_secrets
 from pipeline.operator.trial.checking import checked
 from pipeline.operator.trial.guard import Guard, Refusals
@@ -172,7 +175,24 @@ class Trials:
             modules = {step.name: step.plugin.module for step in steps}
         chain = self._configs[side].chains[name]
         links = self._links[side][name]
-        return Way(chain, links, request.told, request.recorded, modules)
+        refused = _refused(self._configs[side], chain, request)
+        return Way(chain, links, request.told, request.recorded, modules, refused)
+
+
+def _refused(config: PipelineConfig, chain: Chain, request: Request) -> dict[str, str]:
+    """Why the law does not allow a purpose of the chain's links, by purpose.
+
+    The vCon as it was given decides: what links add to it is not waited for.
+    """
+    purposes = {step.requires for step in chain.links if step.requires is not None}
+    policy = (config.law and config.law.basis) or BasisPolicy()
+    found: dict[str, str] = {}
+    document = as_document(request.document) if purposes else {}
+    for purpose in purposes:
+        decision = evaluate(document, purpose, datetime.now(UTC), policy, request.bases)
+        if not decision.allowed:
+            found[purpose] = f"would be withheld: {decision.error} for {purpose}"
+    return found
 
 
 def _state(step: LinkStep, link: LoadedLink | PluginFailedError) -> LinkState:

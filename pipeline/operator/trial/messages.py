@@ -4,7 +4,7 @@ The service sends pickles. The process answers in JSON, which may come from a pl
 checked like any other input.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from pipeline.config.model import PipelineConfig
+from pipeline.law.basis.records import RecordedBasis
 from schemas.operator.configuration import ModuleState
 
 type How = Literal["run", "stub", "skip"]
@@ -70,6 +71,8 @@ class Request:
     told: Mapping[str, How] = field(default_factory=dict)
     recorded: Recorded | None = None
     """None for a given vCon: then the chain of the running configuration is tried, too."""
+    bases: Sequence[RecordedBasis] = ()
+    """What was recorded beside the vCon for its purposes."""
 
 
 class StepTried(BaseModel):

@@ -1,13 +1,14 @@
 """One vCon's way through the links of a chain, in the process of a trial.
 
-A link is called if it is pure (`pipeline.plugins.contract.is_pure`) or the caller said so. Others
+A link is called if it is pure (`pipeline.plugins.contract.is_pure`) or the caller said so, and the
+law allows its purpose for this vCon. Others
 are stubbed: the run goes on as it was recorded, and what the link made is in the stored vCon
 already. Without a record they are skipped. Storages, tracers and egress lists are left out.
 """
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from core.errors import PluginFailedError
 from pipeline.config.parser import Chain, LinkStep, PluginSpec
@@ -37,6 +38,8 @@ class Way:
     recorded: Recorded | None = None
     modules: Mapping[str, str] | None = None
     """The modules of the recorded run's links, by name; None: those of this chain."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Why the law does not allow a purpose for the vCon as it was given, by purpose."""
 
 
 def treatment(step: LinkStep, way: Way) -> tuple[How, str]:
@@ -44,6 +47,8 @@ def treatment(step: LinkStep, way: Way) -> tuple[How, str]:
     told, loaded = way.told.get(step.name), way.links[step.plugin]
     if told == "skip":
         return "skip", "as told"
+    if step.requires is not None and (refused := way.refused.get(step.requires)):
+        return "skip", refused
     if told != "stub" and isinstance(loaded, LoadedLink) and (loaded.pure or told == "run"):
         return "run", ""
     why = "as told" if told == "stub" else NOT_PURE

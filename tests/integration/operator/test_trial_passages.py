@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.config.parser import PipelineConfig
+from pipeline.config.parser import PipelineConfig, parse
+from pipeline.law.basis.records import RecordedBasis
 from pipeline.operator.trial.messages import Tried
 from pipeline.operator.trial.views import differences
 from tests.integration.operator.trial_scene import (
+    UUID,
     acting,
     acting_link,
     configured,
@@ -150,3 +155,36 @@ def test_a_link_that_cannot_be_loaded_is_skipped(acting_link: Path) -> None:
     first, second = trial_of(configured(links)).after.steps
     assert (first.how, second.how) == ("skip", "run")
     assert first.why.startswith("cannot be loaded: no module named 'no_such_link'")
+
+
+GRANT = {"purpose": "training", "granted": True, "granted_at": "2026-11-01T12:00:00Z"}
+BASIS = {"lawful_basis": "consent", "expiration": None, "purpose_grants": [GRANT]}
+ATTACHED = {"purpose": "lawful_basis", "encoding": "json", "body": json.dumps(BASIS)}
+
+
+def gated() -> PipelineConfig:
+    """Two configured links, of which the first asks for a purpose."""
+    links = {"tag": tagging("a") | {"requires": {"purpose": "training"}}, "then": tagging("b")}
+    chains = {"main": {"links": list(links), "ingress_lists": ["calls"]}}
+    return parse({"law": {"basis": {}}, "links": links, "chains": chains}, {})
+
+
+def test_a_link_whose_purpose_the_law_does_not_allow_is_not_called() -> None:
+    """Neither for the trial nor to find out what it made; others are."""
+    result = trial_of(gated(), document=vcon(attachments=tags("a:a")), recorded={"tag": "ok"})
+    tag, then = result.after.steps
+    assert (tag.how, tag.why) == ("skip", "would be withheld: LawfulBasisMissingError for training")
+    assert then.how == "run"
+    assert result.undone == []
+    allowed = trial_of(gated(), document=vcon(attachments=[ATTACHED]))
+    assert ways(allowed) == {"tag": ("run", "ok"), "then": ("run", "ok")}
+
+
+def test_what_was_recorded_beside_the_vcon_counts_in_a_trial() -> None:
+    """A denial refuses what an attachment grants; a grant allows what nothing does."""
+    at = datetime(2026, 11, 2, tzinfo=UTC)
+    for granted, document in ((True, vcon()), (False, vcon(attachments=[ATTACHED]))):
+        basis = RecordedBasis(1, UUID, granted, at, "training")
+        asked = replace(request(document), bases=[basis])
+        [result] = tried(gated(), None, asked)
+        assert result.after.steps[0].how == ("run" if granted else "skip")
