@@ -58,8 +58,8 @@ async def carry_out(command: Command) -> int:
         read_env_file()
         if command.operator is not None:
             return await _operate(command.operator, command)
-        if command.name == "check":
-            return await _check(command)
+        if command.name in ("check", "verify-statement"):  # most settings are not needed
+            return await _check(command) if command.name == "check" else _verify(command)
         settings = load_settings(_NEEDED.get(command.name, ServiceSettings))
         keep_secret(*settings.secrets)
         if command.name == "actions":
@@ -134,6 +134,12 @@ async def _check_move(command: Command) -> int:
     findings = await worked_off(most=command.keys, progress=progress)
     sys.stdout.write((as_json if command.as_json else as_text)(findings, without_secrets))
     return EXIT_WELL if may_move(findings) else EXIT_NOT_WELL
+
+
+def _verify(command: Command) -> int:
+    from app.operator_cli.verify_statement import verify
+
+    return verify(command.file, command.anchors, as_json=command.as_json)
 
 
 def _show_actions(settings: Settings, command: Command) -> int:

@@ -21,6 +21,8 @@ class Command(argparse.Namespace):
     vcon_server: bool
     keys: int
     workers: int
+    file: str
+    anchors: list[str]
     operator: "CliCommand | None" = None
     """The operator's command, if it is one."""
 
@@ -61,6 +63,7 @@ def read(arguments: Sequence[str]) -> Command:
         "--suspects", action="store_true", help="only vCons that may have killed a worker"
     )
     worker.add_argument("worker_id", metavar="ID")
+    _add_verification(commands)
     if arguments and arguments[0] not in _OWN:
         _add_operator_commands(commands)
     command = parser.parse_args(arguments, Command())
@@ -68,7 +71,7 @@ def read(arguments: Sequence[str]) -> Command:
     return command
 
 
-_OWN = ("serve", "api", "worker", "check", "actions")
+_OWN = ("serve", "api", "worker", "check", "actions", "verify-statement")
 
 
 def _add_operator_commands(commands: Any) -> None:
@@ -76,6 +79,23 @@ def _add_operator_commands(commands: Any) -> None:
     from app.operator_cli.table import add_operator_commands  # noqa: PLC0415
 
     add_operator_commands(commands)
+
+
+def _add_verification(commands: Any) -> None:
+    verify = commands.add_parser(
+        "verify-statement",
+        help="whether a statement about an erasure is genuine, and what it says; exit code 0 or 1",
+    )
+    verify.add_argument("file", metavar="FILE", help="the statement; - reads standard input")
+    verify.add_argument(
+        "--anchors",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="certificates or public keys in PEM that are trusted; may be repeated; without it"
+        " those of the configuration",
+    )
+    verify.add_argument("--json", action="store_true", dest="as_json", help="for programs")
 
 
 def _add_checklist(check: argparse.ArgumentParser) -> None:
