@@ -20,6 +20,7 @@ from app.operator_cli.commands import (
     slow,
     status,
     tail,
+    withheld,
 )
 
 COMMANDS: Sequence[CliCommand] = [
@@ -35,6 +36,7 @@ COMMANDS: Sequence[CliCommand] = [
     *destinations.COMMANDS,
     *configuration.COMMANDS,
     *failures.COMMANDS,
+    *withheld.COMMANDS,
     *people.COMMANDS,
     *keys.COMMANDS,
 ]

@@ -183,6 +183,16 @@ SUSPECTS_DEPTH = _gauge(
     "suspects", "vCons of an ingress list that wait for a process of their own.", "list"
 )
 EGRESS_DEPTH = _gauge("egress_depth", "vCons that wait in an egress list.", "list")
+VCONS_WITHHELD = _gauge(
+    "vcons_withheld", "vCons of an ingress list whose law does not allow their next step.", "list"
+)
+LAW_REFUSALS = _counter(
+    "law_refusals",
+    "Times that the law of a vCon has withheld its run.",
+    "chain",
+    "purpose",
+    "error",
+)
 DEAD_LETTERS = _gauge("dead_letters", "vCons in a dead-letter list.", "list")
 UNUSABLE_KEYS = _gauge(
     "unusable_keys", "1 for a key in Redis that has a type this service cannot use.", "key"

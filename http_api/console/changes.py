@@ -111,6 +111,15 @@ _TABLE = (
         after="/console/destinations",
     ),
     Change(
+        "release",
+        "Release withheld vCons",
+        "The law of each is evaluated again, and once more at its step; a release never overrides"
+        " it. What is allowed now goes on where it was withheld.",
+        "Release",
+        [Field("vcon_uuids", "vCon", "given"), Field("list_name", "List", "given")],
+        after="/console/withheld",
+    ),
+    Change(
         "replay",
         "Replay dead letters",
         "They are queued again: first a canary, one attempt each. If it fails, the others stay. The"

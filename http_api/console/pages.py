@@ -6,7 +6,7 @@ from starlette.responses import Response
 from core.errors import UnknownNameError
 from http_api.console import changes, sign_in
 from http_api.console.static_files import static_answer
-from http_api.console.views import administration, failures, overview, vcons, work
+from http_api.console.views import administration, failures, law, overview, vcons, work
 from http_api.console.visit import Entry, Page, Visit
 
 _NAME = TypeAdapter(str)
@@ -41,6 +41,7 @@ PAGES = (
     Page("GET", "/console/replays", failures.replays),
     Page("GET", "/console/steps", work.steps),
     Page("GET", "/console/destinations", work.destinations),
+    Page("GET", "/console/withheld", law.withheld),
     Page("GET", "/console/partners", work.partners),
     Page("GET", "/console/keys", work.keys),
     Page("GET", "/console/search", vcons.search_page),

@@ -34,6 +34,7 @@ NAVIGATION = (
     ("/console/failures", "Failures", "failures"),
     ("/console/steps", "Steps", "slow"),
     ("/console/destinations", "Destinations", "destinations"),
+    ("/console/withheld", "Withheld", "withheld"),
     ("/console/partners", "Partners", "partners"),
     ("/console/search", "Search", "find"),
     ("/console/configuration", "Configuration", "config_diff"),

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+from collections.abc import Mapping
 
 from core.concurrency.aio import LoopTimeout
 from core.errors import UnavailableError, UnusableKeyError
@@ -19,6 +20,7 @@ from core.observability.metrics import (
     SUSPECTS_DEPTH,
     UNUSABLE_KEYS,
     VCONS_IN_FLIGHT,
+    VCONS_WITHHELD,
     show,
 )
 from pipeline.config.lists import lists_of
@@ -27,7 +29,7 @@ from pipeline.destinations.states import State, states_of
 from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
-from pipeline.redis_client.list_states import RedisState, state_of
+from pipeline.redis_client.list_states import ListState, RedisState, state_of
 
 REDIS_SECONDS = 1.0
 """Default time limit of Redis; after it the page has no depths rather than old ones."""
@@ -77,11 +79,19 @@ class QueueDepths:
         show(SUSPECTS_DEPTH, suspects)
         show(EGRESS_DEPTH, {n: usable[n].depth for n in lists.handed_out if n in usable})
         show(DEAD_LETTERS, {name: usable[name].depth for name in lists.dead if name in usable})
+        show(VCONS_WITHHELD, self._withheld(usable))
         show(UNUSABLE_KEYS, dict.fromkeys(state.unusable, 1))
         called = {name: each for name, each in called.items() if not each.unusable}
         show(DESTINATION_IN_FLIGHT, {name: each.in_flight for name, each in called.items()})
         show(DESTINATION_WAITING, {name: each.waiting for name, each in called.items()})
         show(DESTINATION_OPEN, {name: float(each.is_open) for name, each in called.items()})
+
+    def _withheld(self, usable: Mapping[str, ListState]) -> dict[str, float]:
+        """By ingress list; where there is no law, only of lists that have some."""
+        config = self._configuration.config
+        names = {name: keys.withheld(name) for name in lists_of(config).ingress}
+        depths = {name: usable[key].depth for name, key in names.items() if key in usable}
+        return {name: depth for name, depth in depths.items() if depth or config.law is not None}
 
     async def _number(self, command: str, key: str) -> float:
         try:

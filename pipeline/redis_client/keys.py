@@ -8,8 +8,8 @@ from schemas.run import MARKED
 RUN_LIST = "run:"
 DEAD_LETTERS = "DLQ:"
 STORAGE_DEAD_LETTERS = "DLQ:storage:"
-WITHHELD = "DLQ:pc:withheld:"
-"""No ingress list begins with `pc:`, so none has such a dead-letter list."""
+WITHHELD = "DLQ:vcon:withheld:"
+"""No ingress list begins with `vcon:`, so none has such a dead-letter list."""
 
 WORKERS = "pc:workers"
 LOCKS = "pc:locks"

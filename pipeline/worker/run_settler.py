@@ -21,7 +21,7 @@ from typing import Any
 from core.errors import PatchcordError
 from core.observability.failure_cause import cause_of
 from core.observability.logs import without_secrets
-from core.observability.metrics import LINKS, RUNS, STORAGES
+from core.observability.metrics import LAW_REFUSALS, LINKS, RUNS, STORAGES
 from core.observability.storable_text import storable_json
 from pipeline.custody.ended import NO_CUSTODY
 from pipeline.plugins.errors import describe
@@ -182,6 +182,8 @@ class RunMeter:
         """Count an attempt that this worker has settled."""
         chain = live.chain.name
         RUNS.ended((chain, status), time.monotonic() - live.began)
+        if live.withheld is not None and status == "withheld":
+            LAW_REFUSALS.labels(chain, live.withheld.purpose, live.withheld.error).inc()
         for step in live.steps[live.resumed :]:
             of_its_kind = LINKS if step["kind"] == "link" else STORAGES
             of_its_kind.ended((chain, step["name"], step["outcome"]), step["seconds"])

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from schemas.uuids import Uuid
 
@@ -63,12 +63,17 @@ class WithheldPage(BaseModel):
     cursor: str | None = None
 
 
+def _listed(value: object) -> object:
+    """A uuid alone, as forms send it, is a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
 class ReleaseParameters(BaseModel):
     """Which withheld vCons go on: these, or the oldest `limit` of one list."""
 
     model_config = ConfigDict(extra="forbid")
 
-    vcon_uuids: list[Uuid] = Field([], max_length=100)
+    vcon_uuids: Annotated[list[Uuid], BeforeValidator(_listed)] = Field([], max_length=100)
     list_name: ListName | None = None
     limit: int = Field(100, ge=1, le=MOST_RELEASED)
 

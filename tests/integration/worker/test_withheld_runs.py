@@ -22,7 +22,7 @@ from tests.integration.support.pipeline_fixtures import (
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
-LIST = "DLQ:pc:withheld:in"
+LIST = "DLQ:vcon:withheld:in"
 
 
 def gated(made: tuple[Any, Any], purpose: str) -> tuple[Any, Any]:

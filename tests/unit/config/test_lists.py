@@ -38,7 +38,9 @@ def test_egress_lists_with_and_without_a_reader() -> None:
 
 def test_all_of_them_once() -> None:
     """A list that is both ingress and egress is one list."""
-    assert sorted(LISTS.all) == sorted({*LISTS.ingress, *LISTS.egress, *LISTS.dead})
+    assert sorted(LISTS.all) == sorted(
+        {*LISTS.ingress, *LISTS.egress, *LISTS.dead, *LISTS.withheld}
+    )
 
 
 def test_an_empty_configuration_has_no_lists() -> None:

@@ -146,7 +146,7 @@ else
   for i = at + 1, at + 2 * dead, 2 do
     local letters = ARGV[i]
     -- those of a storage, and withheld ones, name the vCon after the links; an ingress list's, the one before
-    local is_after = string.sub(letters, 1, 12) == 'DLQ:storage:' or string.sub(letters, 1, 16) == 'DLQ:pc:withheld:'
+    local is_after = string.sub(letters, 1, 12) == 'DLQ:storage:' or string.sub(letters, 1, 18) == 'DLQ:vcon:withheld:'
     local who = is_after and out or uuid
     if not erased[who] then
       is_dead = true
