@@ -15,10 +15,10 @@ from core.concurrency.helper_process import Offload
 from core.concurrency.thread_pool import in_own_thread, one_at_a_time
 from core.errors import InvalidError, TooLargeError
 from pipeline.config.model import Chain
+from pipeline.law.reading.packing import MAGIC
 from pipeline.media.rules import NOTHING, Rule, TakenText, in_force, stripped_text
 from pipeline.redis_client.document_pieces import Pieces, divided, is_large
 from pipeline.vcon.envelope import (
-    MAGIC,
     as_object,
     check_accepted,
     inside,

@@ -8,12 +8,13 @@ from typing import Any
 from core.concurrency.thread_pool import in_own_thread, one_at_a_time
 from core.errors import InvalidError, PluginFailedError, UnknownNameError
 from pipeline.config.parser import Chain, StorageSpec
+from pipeline.law.reading.packing import parsed
 from pipeline.live_config import Configuration
 from pipeline.plugins.errors import describe
 from pipeline.plugins.loader import LoadedStorage, load_storage
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.vcon_store import VconStore
-from pipeline.vcon.envelope import MOST_BYTES, check_accepted, parsed
+from pipeline.vcon.envelope import MOST_BYTES, check_accepted
 from pipeline.vcon.normalization import normalised, takes_long
 from schemas.uuids import canonical_uuid, required_uuid
 

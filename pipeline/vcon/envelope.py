@@ -7,8 +7,6 @@ covers them. They are taken from the payload of a JWS, which may be gzip and may
 from the headers of a JWE. A JWE that keeps to the draft has no time anywhere.
 """
 
-import zlib
-from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +16,14 @@ from core.errors import InvalidError, MalformedError, TooLargeError
 from core.phoenix.lenient_json import UNREADABLE, Unreadable, loads, may_be_rounded
 from pipeline.config.parser import Chain
 from pipeline.config.sections import meant
+from pipeline.law.reading.forms import form_of
+from pipeline.law.reading.packing import (
+    MAGIC,
+    UnpackedTooLargeError,
+    loose_base64url,
+    parsed,
+    unpacked,
+)
 from schemas.packed import WANTED, packed_bytes
 from schemas.uuids import canonical_uuid
 from schemas.vcon import CANONICAL_VERSION, Document, Finding
@@ -98,60 +104,6 @@ def _flat(value: object) -> Iterator[str]:
         yield str(value)
 
 
-MAGIC = b"\x1f\x8b"
-_GZIP = 16 + zlib.MAX_WBITS
-
-
-class UnpackedTooLargeError(ValueError):
-    """Unpacked it exceeds the limit."""
-
-
-def unpacked(content: bytes, most_bytes: int) -> bytes:
-    """The content of a gzip file of one or several members.
-
-    Unpacking stops at the limit, which bounds the cost of a small file that holds gigabytes.
-
-    Raises:
-        UnpackedTooLargeError: it holds more than `most_bytes`.
-        ValueError: it is no gzip file, or only a part of one.
-    """
-    parts: list[bytes] = []
-    room = most_bytes
-    rest = content
-    while rest:
-        part, rest = _member(rest, room)
-        parts.append(part)
-        room -= len(part)
-        rest = rest.lstrip(b"\0")  # padding after the last member
-    return b"".join(parts)
-
-
-def _member(content: bytes, most_bytes: int) -> tuple[bytes, bytes]:
-    """The content of the first member, and the bytes after it."""
-    reader = zlib.decompressobj(wbits=_GZIP)
-    try:
-        part = reader.decompress(content, most_bytes + 1)
-    except zlib.error as error:
-        raise ValueError("no gzip file") from error
-    if len(part) > most_bytes:
-        raise UnpackedTooLargeError(f"more than {most_bytes} bytes unpacked")
-    if not reader.eof:
-        raise ValueError("only a part of a gzip file")
-    return part, reader.unused_data
-
-
-def parsed(content: str | bytes, most_bytes: int) -> Any:
-    """The value of JSON text, or of gzip of it.
-
-    Raises:
-        UnpackedTooLargeError: gzip of more than `most_bytes`.
-        ValueError: it is neither.
-    """
-    if isinstance(content, bytes) and content.startswith(MAGIC):
-        content = unpacked(content, most_bytes)
-    return orjson.loads(content)
-
-
 def as_object(given: object, most_bytes: int) -> Mapping[str, Any]:
     """A vCon given as an object, as bytes of JSON or of gzip, or as gzip in base64.
 
@@ -208,8 +160,7 @@ _ADDRESS = ("vcon", "uuid", "created_at")
 
 def is_envelope(document: Document) -> bool:
     """Whether a document is signed or encrypted, or a vCon that carries its signed form."""
-    signed = "payload" in document and ("signatures" in document or "signature" in document)
-    return signed or "ciphertext" in document
+    return form_of(document) != "unsigned"
 
 
 def check_envelope(document: Document, chains: Iterable[Chain]) -> None:
@@ -260,9 +211,9 @@ def inside(envelope: Document, most_bytes: int = MOST_BYTES) -> Document | None:
     document: Document | None = envelope
     room = 4 * most_bytes  # for all layers together: in base64 each is a third larger
     for _ in range(MOST_LAYERS):
-        if document is None or not is_envelope(document):
+        if document is None or (form := form_of(document)) == "unsigned":
             return document
-        if "ciphertext" in document:
+        if form == "encrypted":
             return _headers(document)
         room -= len(document["payload"]) if isinstance(document["payload"], str) else 0
         document = _decoded(document["payload"], most_bytes) if room > 0 else None
@@ -276,7 +227,7 @@ def envelope_findings(
 
     `payload` is the result of `inside`.
     """
-    if "ciphertext" not in envelope:
+    if form_of(envelope) == "signed":
         yield from _payload_findings(envelope, payload, most_bytes)
     elif not isinstance(envelope["ciphertext"], str) or not envelope["ciphertext"]:
         yield Finding("error", "ciphertext", "expected a text in base64url")
@@ -324,12 +275,8 @@ def _header(text: Any) -> Document | None:
 
 
 def _decoded(text: Any, most_bytes: int) -> Document | None:
-    if not isinstance(text, str):
-        return None
-    digits = text.rstrip("=")
     try:
-        content = b64decode(digits + "=" * (-len(digits) % 4), b"-_", validate=True)
-        value = parsed(content, most_bytes)
+        value = parsed(loose_base64url(text), most_bytes)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -13,9 +13,9 @@ import pytest
 from lib import effects, vcon_egress_compat
 from lib.web import http_client
 from pipeline.config.parser import parse
+from pipeline.law.reading.packing import parsed
 from pipeline.plugins.loader import load
 from pipeline.runs.vcon_store import VconStore
-from pipeline.vcon.envelope import parsed
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.pipeline_fixtures import Scene, configured, storage
 from tests.integration.support.vendors_scene import BUCKET, S3_KEYS

@@ -38,6 +38,8 @@ ONLY_IMPORTERS: dict[str, str] = {
     "cbor2": r"lib/scitt/(cose|service)\.py",
     "cryptography": r"lib/scitt/\w+\.py|links/scitt/create_hashed_signed_statement\.py"
     r"|pipeline/config/law_section/pem\.py|pipeline/law/.*",
+    "joserfc": r"pipeline/law/.*",
+    "jwcrypto": r"pipeline/law/.*",
     "boto3": r"lib/s3_client\.py|pipeline/media/s3_store\.py",
     "pymongo": r"storage/mongo\.py|flowlang/(mongo_client\.py|connections/mongodb/.*)",
     "elasticsearch": r"storage/elasticsearch/__init__\.py",

@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from core.errors import InvalidError, TooLargeError
-from pipeline.vcon.envelope import as_object, parsed
+from pipeline.law.reading.packing import parsed
+from pipeline.vcon.envelope import as_object
 
 VCON = {"uuid": "0190163d-8694-739b-aea5-966c26f8ad91", "subject": "\u00fc?>" * 20}
 TEXT = orjson.dumps(VCON)
