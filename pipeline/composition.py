@@ -30,6 +30,9 @@ from pipeline.custody.keeper import build_keeper
 from pipeline.custody.late_releases import LateReleases
 from pipeline.custody.places import Places
 from pipeline.custody.replay_rows import ReplayRows
+from pipeline.erasure.factory import ErasureParts, build_erasures
+from pipeline.erasure.tombstones import KEEP_SECONDS as KEEP_TOMBSTONES
+from pipeline.erasure.work import ROUND_SECONDS
 from pipeline.ingest.entry import TermLimits
 from pipeline.ingest.intake import Intake
 from pipeline.ingest.internal import InternalApi
@@ -106,7 +109,7 @@ class PipelineComposition:
         self.redis_watch = RedisWatch(self.connection)
         self.answers = RedisAnswerRelay(self.connection)
         self._calls = PluginCalls(STORAGE_CALLS, self.connection)
-        self._records_calls = postgres_calls(settings)
+        self._records, self._records_calls = records, postgres_calls(settings)
         self._index = StoredIndex(records.index, self._records_calls, settings)
         self.keeper = build_keeper(settings, records.custody, self._records_calls)
         name, limits = settings.vcon_sorted_set_name, KeyLimits.of(settings)
@@ -126,7 +129,8 @@ class PipelineComposition:
         writes = self._archive.write_runs
         self._outbox = RunOutbox(self.connection, writes, limit, write_ends=ends)
         parts = self._settings, records, self.connection, self._configuration
-        return build_watch(*parts, self.register.id, self._outbox.drain_waiting)
+        lay = self._erasing.tombstones.recover
+        return build_watch(*parts, self.register.id, self._outbox.drain_waiting, lay)
 
     async def _adopted(self) -> None:
         self._partners.configuration_changed()
@@ -159,11 +163,28 @@ class PipelineComposition:
             RunListing(self._archive, redis, configuration),
             self._hooks,
         )
+        self._erasing = self._erasures(operations)
         self._operator = OperatorOperations(self._operator_parts(operations))
         self.service = self._service(intake, operations, self._vcon_server(operations, store))
         retention = self._retention(index, egress)
         self._housekeeping = self._chores(operations, retention, intervals)
         self._minutes = MinuteCounts(redis, [partner_source(self._partners.api.usage.recent)])
+
+    def _erasures(self, operations: PipelineOperations) -> ErasureParts:
+        return build_erasures(
+            self._records,
+            self._records_calls,
+            self.connection,
+            self._configuration,
+            self._queues,
+            operations,
+            self._lookup,
+            self._index,
+            self._drain,
+        )
+
+    async def _drain(self) -> None:
+        await self._outbox.drain_waiting()
 
     def _run_archive(self, history: RunHistory, records: PartnerRecords) -> RunArchive:
         name = self._settings.vcon_sorted_set_name
@@ -206,6 +227,7 @@ class PipelineComposition:
             index=self._index,
             lookup=self._lookup,
             partner_admin=self._partners.admin,
+            erasures=self._erasing.erasures,
             identity_watch=lambda: self.identity_watch,
             recorded_bases=NoRecords(),
             load_plugins=self._load_plugins,
@@ -285,6 +307,8 @@ class PipelineComposition:
         await asyncio.gather(
             *([every(WATCH_SECONDS, identity.round)] if identity else []),
             *([every(SWEEP_SECONDS, self._leftovers.sweep)] if self._leftovers else []),
+            every(KEEP_TOMBSTONES, self._erasing.tombstones.keep),
+            every(ROUND_SECONDS, self._erasing.work.round),
             every(SIGN_SECONDS, self.register.sign),
             every(KEEP_SECONDS, PauseKeeper(self.connection, self._configuration).round),
             self._housekeeping.run(),

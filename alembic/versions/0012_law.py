@@ -271,11 +271,12 @@ def _create_tombstones() -> None:
     op.create_table(
         "law_tombstones",
         sa.Column("vcon_uuid", _UUID, nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("erasure", _UUID, nullable=False),
         sa.Column("at", _TIME, nullable=False, server_default=_NOW),
         sa.PrimaryKeyConstraint("vcon_uuid", name="pk_law_tombstones"),
     )
-    op.create_index("ix_law_tombstones_at", "law_tombstones", ["at"])
+    op.create_index("uq_law_tombstones_number", "law_tombstones", ["number"], unique=True)
 
 
 def _create_targets(nothing: sa.TextClause) -> None:

@@ -218,11 +218,15 @@ class TargetRecord(Base):
 
 
 class TombstoneRecord(Base):
-    """A vCon that is erased, or is being erased: no way lets it in again."""
+    """A vCon that is erased, or is being erased: no way lets it in again.
+
+    `number`: in the order of the commits, by which Redis is told of them.
+    """
 
     __tablename__ = "law_tombstones"
-    __table_args__ = (Index("ix_law_tombstones_at", "at"),)
+    __table_args__ = (Index("uq_law_tombstones_number", "number", unique=True),)
 
     vcon_uuid: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger)
     erasure: Mapped[UUID]
     at: Mapped[datetime] = mapped_column(server_default=_NOW)

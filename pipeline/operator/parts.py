@@ -7,6 +7,7 @@ from core.settings import Settings
 from pipeline.admin.operations import PipelineOperations
 from pipeline.admin.run_archive import RunArchive
 from pipeline.admin.runs import Runs
+from pipeline.erasure.erasures import Erasures
 from pipeline.ingest.admin import PartnerAdmin
 from pipeline.live_config import Configuration
 from pipeline.recovery.watch import IdentityWatch
@@ -34,6 +35,7 @@ class Parts:
     index: StoredIndex
     lookup: VconLookup
     partner_admin: PartnerAdmin
+    erasures: Erasures
     identity_watch: Callable[[], IdentityWatch | None]
     """Of this process; None with CUSTODY=redis."""
     recorded_bases: Records

@@ -7,7 +7,7 @@ from core.settings import Settings
 from pipeline.live_config import Configuration
 from pipeline.recovery.leftovers import Leftovers
 from pipeline.recovery.queueing import Queueing
-from pipeline.recovery.recovery import Phase, Recovery, Slice, Under
+from pipeline.recovery.recovery import Phase, Recovery, Slice, Under, Work
 from pipeline.recovery.taking_out import TakingOut
 from pipeline.recovery.watch import IdentityWatch
 from pipeline.redis_client.client import RedisConnection
@@ -20,10 +20,12 @@ def build_watch(
     configuration: Configuration,
     replica: str,
     write_history: Callable[[], Awaitable[None]],
+    lay_tombstones: Work | None = None,
 ) -> IdentityWatch | None:
     """The watch; None without custody in Postgres. `replica`: this process in the register.
 
     `write_history` writes to Postgres what `pc:history` says of runs that have ended.
+    `lay_tombstones` lays a page of the tombstones, before vCons are claimed or taken in.
     """
     if settings.custody == "redis":
         return None
@@ -39,6 +41,7 @@ def build_watch(
         return Slice()
 
     before = (
+        *([Phase("tombstones", lay_tombstones)] if lay_tombstones else []),
         Phase("history", history, had_data=True),
         Phase("take out", taking_out.take_out, had_data=True),
     )

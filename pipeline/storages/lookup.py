@@ -120,6 +120,18 @@ class VconLookup:
             raise UnknownNameError(msg, vcon_uuid)
         return document
 
+    async def is_in(self, name: str, vcon_uuid: str) -> bool | None:
+        """Whether a storage has anything under this uuid; None if it cannot be read.
+
+        Raises:
+            UnknownNameError: the storage is not configured.
+            PluginFailedError: the storage failed, or cannot be loaded.
+        """
+        storage = await self.storage(name)
+        if storage.get is None:
+            return None
+        return await self._found(storage, vcon_uuid) is not None
+
     async def storage(self, name: str) -> LoadedStorage:
         """A configured storage, loaded.
 
@@ -153,10 +165,11 @@ class VconLookup:
             log.warning("storage read failed", extra=fields)
             return None
 
-    async def _read(self, storage: LoadedStorage, vcon_uuid: str) -> dict[str, Any] | None:
+    async def _found(self, storage: LoadedStorage, vcon_uuid: str) -> Any:
+        """What `get` of a storage that has one returns."""
         assert storage.get is not None
         try:
-            found = await self._calls.call(
+            return await self._calls.call(
                 storage.get,
                 vcon_uuid,
                 storage.fresh_options(),
@@ -164,6 +177,13 @@ class VconLookup:
                 timeout=storage.seconds,
                 plugin={"storage": storage.name},
             )
+        except Exception as error:
+            msg = f"storage {storage.name} failed: {describe(error)}"
+            raise PluginFailedError(msg) from error
+
+    async def _read(self, storage: LoadedStorage, vcon_uuid: str) -> dict[str, Any] | None:
+        found = await self._found(storage, vcon_uuid)
+        try:
             document = parsed(found, self._most_bytes) if isinstance(found, str | bytes) else found
         except Exception as error:
             msg = f"storage {storage.name} failed: {describe(error)}"

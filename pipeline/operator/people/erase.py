@@ -14,7 +14,6 @@ For each batch of vCons, in this order, so that an erasure that was interrupted 
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,6 +24,7 @@ from core.operator_interfaces import Call, Operation
 from pipeline.admin.index_members import index_members
 from pipeline.admin.operations import CANNOT_DELETE
 from pipeline.admin.run_archive import RunOutbox
+from pipeline.erasure.removal import Removal, storages_of
 from pipeline.erasure.traces import forget_errors
 from pipeline.operator.audit import checked_reason
 from pipeline.operator.parts import Parts
@@ -65,6 +65,7 @@ class Erase:
         self._parts = parts
         self._index = parts.index
         self._find = Find(parts)
+        self._removal = Removal(parts.redis, parts.queues, parts.operations)
         limit = parts.settings.run_history_limit
         self._outbox = RunOutbox(parts.redis, parts.archive.write_runs, limit)
 
@@ -150,7 +151,7 @@ class Erase:
             members = None
         told = [term for key in (members.terms if members else ()) if (term := split(key))]
         terms = [*values, *party_terms(told, self._index.region)]
-        change = IndexChange(target.uuid, await self._now())
+        change = IndexChange(target.uuid, await self._removal.time())
         change.terms = list(dict.fromkeys(known.kept(*term) for term in terms))
         change.storages = self._storages(target)
         if change.terms or change.storages:
@@ -170,7 +171,7 @@ class Erase:
                 again = await operations.remove(target.uuid, ())
                 deletion.removed["redis"] = deletion.removed["redis"] or again.removed["redis"]
         except ConflictError as error:
-            await self._cancel(target.uuid)
+            await self._removal.cancel(target.uuid)
             result.places = [Place(place="redis", outcome="being processed", error=str(error))]
             return result
         except UnusableKeyError as error:  # another program's key in its place
@@ -183,25 +184,16 @@ class Erase:
         result.complete = not deletion.failed
         return result
 
-    async def _cancel(self, vcon_uuid: str) -> None:
-        """End the run that holds a vCon before its next link."""
-        redis = self._parts.redis
-        worker = await redis.command("HGET", keys.LOCKS, vcon_uuid)
-        held = worker and await redis.command("HGET", keys.inflight(worker), vcon_uuid)
-        if held:
-            run_id = held.split("\n")[1]
-            await self._parts.queues.cancel(run_id, datetime.now(UTC).isoformat())
-
     async def _settle(self, result: ErasedVcon) -> None:
         """Forget a vCon that is gone; of another one, remember the storages that may have it."""
         if result.complete:
-            await self._index.erase(result.uuid, await self._now())
+            await self._index.erase(result.uuid, await self._removal.time())
             return
         known = self._parts.configuration.config.storages
         problems = [each for each in result.places if each.outcome in ("failed", "cannot delete")]
         left = [each.place for each in problems if each.place != "redis" or "redis" in known]
         if left:
-            change = IndexChange(result.uuid, await self._now(), storages=left)
+            change = IndexChange(result.uuid, await self._removal.time(), storages=left)
             await self._index.write([change])
 
     async def _preview(self, target: Target) -> ErasedVcon:
@@ -227,18 +219,8 @@ class Erase:
         return Place(place=name, outcome="would be deleted")
 
     def _storages(self, target: Target) -> list[str]:
-        """Those that have it by the index or by its chains; all where that is not known."""
         config = self._parts.configuration.config
-        if target.storages is None:
-            return list(config.storages)
-        chains = [config.chains[name] for name in target.chains if name in config.chains]
-        by_chain = [storage.name for chain in chains for storage in chain.storages]
-        return list(dict.fromkeys([*target.storages, *by_chain]))
-
-    async def _now(self) -> datetime:
-        """Redis' clock, by which notes are ordered."""
-        seconds, micros = await self._parts.redis.command("TIME")
-        return datetime.fromtimestamp(int(seconds) + int(micros) / 1e6, UTC)
+        return storages_of(target.storages, target.chains, config)
 
 
 def _failed(name: str, problem: str) -> Place:

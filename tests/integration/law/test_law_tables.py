@@ -19,7 +19,8 @@ INSERT INTO law_checkpoints (seq, hash) VALUES (2, 'h');
 INSERT INTO law_bases (party, purpose, granted, basis, granted_at, actor)
     VALUES ('t1', 'transcription', true, 'consent', now(), 'service:1');
 INSERT INTO law_salts (vcon_uuid, salt) VALUES (gen_random_uuid(), 's');
-INSERT INTO law_tombstones (vcon_uuid, erasure) VALUES (gen_random_uuid(), gen_random_uuid());
+INSERT INTO law_tombstones (vcon_uuid, erasure, number)
+VALUES (gen_random_uuid(), gen_random_uuid(), 1);
 """
 STAY = "versions", "deliveries", "events", "checkpoints", "bases", "salts", "tombstones"
 

@@ -89,7 +89,7 @@ def test_an_expired_basis_is_an_event(ledger: Ledger) -> None:
 def test_an_erased_vcon_is_not_given_away(ledger: Ledger) -> None:
     """Its delivery gets no row; others of the same batch do."""
     gone, there = str(uuid4()), str(uuid4())
-    ledger.execute(f"INSERT INTO law_tombstones VALUES ('{gone}', gen_random_uuid())")
+    ledger.execute(f"INSERT INTO law_tombstones VALUES ('{gone}', 1, gen_random_uuid())")
     items = [NewDelivery(each, "link", "tag", digest_of("")) for each in (gone, there, gone)]
     first, second, third = ledger.deliveries.begin(items)
     assert (first, third) == (None, None)
@@ -107,7 +107,7 @@ def test_a_delivery_waits_for_an_erasure_that_begins(ledger: Ledger) -> None:
         waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         while not ledger.execute(waiting):
             assert not later.done()
-        tombstone = f"INSERT INTO law_tombstones VALUES ('{vcon}', gen_random_uuid())"
+        tombstone = f"INSERT INTO law_tombstones VALUES ('{vcon}', 1, gen_random_uuid())"
         session.connection().exec_driver_sql(tombstone)
         session.commit()
         assert later.result() == [None]

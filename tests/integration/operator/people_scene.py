@@ -66,9 +66,11 @@ class People:
             (folder / f"{name}.py").write_text(source)
         self.operator.config.write_text(CONFIG.replace("FOLDER", str(folder)))
 
-    def in_redis(self, *lists: str, indexed: bool = True, **party: str) -> str:
+    def in_redis(
+        self, *lists: str, indexed: bool = True, vcon_uuid: str | None = None, **party: str
+    ) -> str:
         """A vCon in Redis, as an adapter puts it there; its uuid."""
-        redis, document = self.operator.redis, a_vcon(parties=[party])
+        redis, document = self.operator.redis, a_vcon(vcon_uuid, parties=[party])
         vcon_uuid = str(document["uuid"])
         redis.json().set(keys.vcon(vcon_uuid), ".", document)
         redis.zadd("vcons", {vcon_uuid: NOON.timestamp()})

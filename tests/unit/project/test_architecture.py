@@ -26,8 +26,8 @@ ONLY_IMPORTERS: dict[str, str] = {
     "uvloop": r"entrypoint\.py",
     "pydantic_settings": r"core/settings\.py",
     # a vCon's URLs are fetched in one place; the others know where they go from the configuration
-    "httpx": r"lib/web/client_library\.py|flowlang/connections/airtable/.*"
-    r"|devstack/.*",
+    "httpx": r"lib/web/client_library\.py|flowlang/connections/airtable/.*|devstack/.*"
+    r"|pipeline/erasure/telling\.py",
     "aiohttp": r"lib/web/aiohttp_transport\.py",
     "openai": r"lib/openai_client\.py",
     "deepgram": r"links/deepgram_link\.py",
@@ -73,8 +73,6 @@ TABLES = (
 """Modules that list what there is of a kind."""
 
 SMALL_FILES = {
-    "core/db/law/traces.py": "what an erasure changes in rows that otherwise only grow",
-    "pipeline/erasure/traces.py": "a list of places, which an erasure has to keep complete",
     "app/freeze_watch.py": "one mechanism with its own theory, unrelated to how parts are wired",
     "app/startup_signals.py": "imported before everything that takes time to import",
     "http_api/authentication.py": "what a token is compared with, apart from the paths",

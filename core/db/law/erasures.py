@@ -1,0 +1,276 @@
+"""Erasures, their destinations and tombstones in Postgres.
+
+Theory. `begin` commits, in one transaction, the tombstones and every destination that a vCon was
+ever given to. It locks the salts of the vCons after the tombstones are inserted, and reads the
+deliveries after that (`deliveries.py`): no delivery can be added afterwards. From then on each
+step is repeatable, so a replica that is killed leaves an erasure that the next one continues.
+
+One replica works on an erasure at a time: `take` puts its next time so many seconds ahead, and so
+does each write. An erasure ends once, with its events, in the transaction of `end`.
+
+Tombstones have numbers without an order of their own but that of their commits: the table is
+locked while they are given. Redis is told of them by number (`pipeline/erasure/tombstones.py`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from core.db.database import Database
+from core.db.law.chain import NewEvent, write_events
+from core.db.law.deliveries import ADD_SALTS, LOCK_SALTS, salts_for
+from core.observability.storable_text import storable_json
+
+_REQUEST = text("""
+INSERT INTO law_erasures (id, subject, vcons, party, state, hold, suppress, due_at, actor, ref)
+VALUES (CAST(:id AS uuid), :subject, CAST(:vcons AS uuid[]), :party,
+    CASE WHEN CAST(:hold AS text) IS NULL THEN 'requested' ELSE 'held' END, :hold, :suppress,
+    CASE WHEN CAST(:hold AS text) IS NULL THEN now() END, :actor, :ref)
+""")
+_OPEN = text("""
+SELECT to_jsonb(known) FROM law_erasures AS known
+WHERE ended_at IS NULL AND vcons && CAST(:vcons AS uuid[]) ORDER BY requested_at
+""")
+_LOCK_TOMBSTONES: LiteralString = "LOCK TABLE law_tombstones IN SHARE ROW EXCLUSIVE MODE"
+_LAY: LiteralString = """
+INSERT INTO law_tombstones (number, vcon_uuid, erasure)
+SELECT (SELECT coalesce(max(number), 0) FROM law_tombstones) + item, vcon_uuid, %(erasure)s::uuid
+FROM unnest(%(vcons)s::uuid[]) WITH ORDINALITY AS row (vcon_uuid, item)
+ON CONFLICT (vcon_uuid) DO NOTHING
+"""
+_DELIVERED: LiteralString = """
+INSERT INTO law_erasure_targets (erasure, vcon_uuid, kind, name, state, due_at)
+SELECT DISTINCT %(erasure)s::uuid, vcon_uuid, kind, name, 'pending', now() FROM law_deliveries
+WHERE vcon_uuid = ANY (%(vcons)s::uuid[])
+ON CONFLICT DO NOTHING
+"""
+_TARGETS: LiteralString = """
+INSERT INTO law_erasure_targets (erasure, vcon_uuid, kind, name, state, due_at)
+SELECT %(erasure)s::uuid, vcon_uuid, kind, name, 'pending', now()
+FROM jsonb_to_recordset(%(targets)s::jsonb) AS row (vcon_uuid uuid, kind text, name text)
+ON CONFLICT DO NOTHING
+"""
+_BEGUN: LiteralString = """
+UPDATE law_erasures SET state = 'running', updated_at = now()
+WHERE id = %(erasure)s::uuid AND state = 'requested'
+"""
+_TAKE = text("""
+UPDATE law_erasures SET due_at = now() + make_interval(secs => :seconds)
+WHERE id = CAST(:id AS uuid) AND ended_at IS NULL AND state <> 'held' AND due_at <= now()
+RETURNING to_jsonb(law_erasures)
+""")
+_DUE = text("""
+SELECT CAST(id AS text) FROM law_erasures
+WHERE ended_at IS NULL AND state <> 'held' AND due_at <= now() ORDER BY due_at LIMIT :limit
+""")
+_SAVE = text("""
+UPDATE law_erasure_targets AS known SET state = row.state, attempts = row.attempts,
+    due_at = row.due_at, error = row.error, tried_at = now(),
+    changed_at = CASE WHEN known.state = row.state THEN known.changed_at ELSE now() END
+FROM jsonb_to_recordset(CAST(:targets AS jsonb)) AS row (vcon_uuid uuid, kind text, name text,
+    state text, attempts integer, due_at timestamptz, error text)
+WHERE known.erasure = CAST(:id AS uuid) AND known.vcon_uuid = row.vcon_uuid
+    AND known.kind = row.kind AND known.name = row.name AND known.state <> 'acknowledged'
+""")
+_RENEW = text("""
+UPDATE law_erasures SET due_at = now() + make_interval(secs => :seconds)
+WHERE id = CAST(:id AS uuid) AND ended_at IS NULL
+""")
+_CHANGE = text("""
+UPDATE law_erasures SET state = :state, due_at = :due_at, updated_at = now()
+WHERE id = CAST(:id AS uuid) AND ended_at IS NULL RETURNING to_jsonb(law_erasures)
+""")
+_END = text("""
+UPDATE law_erasures SET state = :state, statement = :statement, due_at = NULL, ended_at = :at,
+    updated_at = now()
+WHERE id = CAST(:id AS uuid) AND ended_at IS NULL AND state NOT IN ('requested', 'held')
+RETURNING CAST(vcons AS text[])
+""")
+_HOLD = text("""
+UPDATE law_erasures SET state = 'held', hold = :hold, due_at = NULL, updated_at = now()
+WHERE id = CAST(:id AS uuid) AND state IN ('requested', 'held') RETURNING to_jsonb(law_erasures)
+""")
+_GO_ON = text("""
+UPDATE law_erasures SET state = 'requested', hold = NULL, due_at = now(), updated_at = now()
+WHERE id = CAST(:id AS uuid) AND state = 'held' RETURNING to_jsonb(law_erasures)
+""")
+_ANSWER = text("""
+UPDATE law_erasure_targets AS target SET state = :state, due_at = NULL, error = NULL,
+    changed_at = now()
+FROM law_erasures AS known
+WHERE known.id = target.erasure AND known.id = CAST(:id AS uuid) AND known.ended_at IS NULL
+    AND target.kind = :kind AND target.name = :name
+    AND target.state IN ('pending', 'told', 'cannot', 'unreachable')
+    AND (CAST(:vcon AS uuid) IS NULL OR vcon_uuid = CAST(:vcon AS uuid))
+RETURNING CAST(vcon_uuid AS text)
+""")
+_AWAKE = text("""
+UPDATE law_erasures SET due_at = now()
+WHERE id = CAST(:id AS uuid) AND ended_at IS NULL AND state <> 'held'
+""")
+_GET = text("SELECT to_jsonb(known) FROM law_erasures AS known WHERE id = CAST(:id AS uuid)")
+_TARGETS_OF = text("""
+SELECT to_jsonb(known) FROM law_erasure_targets AS known WHERE erasure = CAST(:id AS uuid)
+ORDER BY vcon_uuid, kind, name
+""")
+_PAGE = text("""
+SELECT to_jsonb(known) FROM law_erasures AS known
+WHERE (requested_at, id) < (CAST(:at AS timestamptz), CAST(:id AS uuid))
+    AND (NOT :open_only OR ended_at IS NULL)
+ORDER BY requested_at DESC, id DESC LIMIT :limit
+""")
+_LATEST = text("SELECT coalesce(max(number), 0) FROM law_tombstones")
+_AFTER = text("""
+SELECT number, CAST(vcon_uuid AS text), CAST(erasure AS text) FROM law_tombstones
+WHERE number > :after ORDER BY number LIMIT :limit
+""")
+
+type Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NewErasure:
+    """A request; `party`: the keyed hash of the person's value, kept if `suppress`."""
+
+    id: str
+    subject: str
+    vcons: Sequence[str]
+    actor: str
+    ref: str | None = None
+    hold: str | None = None
+    suppress: bool = False
+    party: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewTarget:
+    """A destination that has a vCon, or may have it."""
+
+    vcon_uuid: str
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A uuid that is refused, and the erasure that did it."""
+
+    number: int
+    vcon_uuid: str
+    erasure: str
+
+
+class ErasureRows:
+    """Rows of erasures. Every method blocks: call it in a thread.
+
+    Every method raises `UnavailableError` when Postgres cannot be reached or is not migrated.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def request(self, new: NewErasure) -> None:
+        """Insert a request."""
+        with self._database.transaction() as session:
+            session.execute(_REQUEST, asdict(new))
+
+    def open_of(self, vcon_uuids: Sequence[str]) -> list[Row]:
+        """Erasures of one of these vCons that have not ended, the oldest first."""
+        return self._rows(_OPEN, vcons=list(vcon_uuids))
+
+    def begin(self, erasure: str, vcon_uuids: Sequence[str], targets: Iterable[NewTarget]) -> None:
+        """Lay the tombstones, and note every destination: those given, and those of deliveries."""
+        vcons = salts_for(vcon_uuids)
+        words = {**vcons, "erasure": erasure, "targets": _json(map(asdict, targets))}
+        with self._database.transaction() as session:
+            for statement in (_LOCK_TOMBSTONES, _LAY, ADD_SALTS, LOCK_SALTS):
+                session.connection().exec_driver_sql(statement, words)
+            for statement in (_DELIVERED, _TARGETS, _BEGUN):
+                session.connection().exec_driver_sql(statement, words)
+
+    def take(self, erasure: str, seconds: float) -> Row | None:
+        """The erasure, if it is due and no other replica has taken it; for so many seconds."""
+        return next(iter(self._rows(_TAKE, id=erasure, seconds=seconds)), None)
+
+    def due(self, limit: int) -> list[str]:
+        """Erasures that are due, the earliest first."""
+        return [str(each) for each in self._rows(_DUE, limit=limit)]
+
+    def save(self, erasure: str, targets: Iterable[Row], seconds: float) -> None:
+        """Write the states of destinations, but over an answer; the erasure stays taken."""
+        with self._database.transaction() as session:
+            session.execute(_SAVE, {"id": erasure, "targets": _json(targets)})
+            session.execute(_RENEW, {"id": erasure, "seconds": seconds})
+
+    def change(self, erasure: str, state: str, due_at: datetime | None) -> None:
+        """Write the state of an erasure that has not ended, and its next time."""
+        self._rows(_CHANGE, id=erasure, state=state, due_at=due_at)
+
+    def end(self, erasure: str, state: str, statement: str | None, at: datetime) -> bool:
+        """End an erasure, with an event for each of its vCons; False if it has ended before."""
+        with self._database.transaction() as session:
+            words = {"id": erasure, "state": state, "statement": statement, "at": at}
+            vcons = session.execute(_END, words).scalar_one_or_none()
+            if vcons is None:
+                return False
+            _write_deleted(session, erasure, vcons)
+        return True
+
+    def hold(self, erasure: str, why: str) -> Row | None:
+        """Hold an erasure; None if it has begun, or does not exist."""
+        return next(iter(self._rows(_HOLD, id=erasure, hold=why)), None)
+
+    def go_on(self, erasure: str) -> Row | None:
+        """End the hold; None if the erasure is not held, or does not exist."""
+        return next(iter(self._rows(_GO_ON, id=erasure)), None)
+
+    def answer(
+        self, erasure: str, kind: str, name: str, state: str, vcon_uuid: str | None = None
+    ) -> list[str]:
+        """Note what is said about a destination, of all vCons unless one is named; their uuids."""
+        with self._database.transaction() as session:
+            words = {"id": erasure, "kind": kind, "name": name, "state": state, "vcon": vcon_uuid}
+            changed = session.scalars(_ANSWER, words).all()
+            if changed:
+                session.execute(_AWAKE, {"id": erasure})
+        return [str(each) for each in changed]
+
+    def get(self, erasure: str) -> Row | None:
+        """One erasure."""
+        return next(iter(self._rows(_GET, id=erasure)), None)
+
+    def targets(self, erasure: str) -> list[Row]:
+        """Its destinations, ordered by vCon, kind and name."""
+        return self._rows(_TARGETS_OF, id=erasure)
+
+    def page(self, limit: int, at: str, before: str, *, open_only: bool = False) -> list[Row]:
+        """Erasures from before a time and id, newest first."""
+        return self._rows(_PAGE, limit=limit, at=at, id=before, open_only=open_only)
+
+    def latest_tombstone(self) -> int:
+        """The highest number; 0 if there is none."""
+        with self._database.session() as session:
+            return int(session.execute(_LATEST).scalar_one())
+
+    def tombstones(self, after: int, limit: int) -> list[Tombstone]:
+        """Those with a higher number, in order."""
+        with self._database.session() as session:
+            rows = session.execute(_AFTER, {"after": after, "limit": limit})
+            return [Tombstone(*row) for row in rows]
+
+    def _rows(self, statement: Any, **words: Any) -> list[Any]:
+        with self._database.transaction() as session:
+            return list(session.scalars(statement, words))
+
+
+def _write_deleted(session: Session, erasure: str, vcons: Sequence[str]) -> None:
+    about = f"erasure:{erasure}"
+    write_events(session, [NewEvent("vcon_deleted", each, about) for each in sorted(vcons)])
+
+
+def _json(rows: Iterable[Row]) -> str:
+    return storable_json(list(rows)).decode()

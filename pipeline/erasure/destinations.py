@@ -1,0 +1,126 @@
+"""One attempt at one destination: delete, read again, or tell.
+
+| destination | what is done |
+|---|---|
+| storage that can delete | deleted, then read again: `verified` if it has nothing, `deleted` if it cannot be read |
+| step with `erase` | told with a signed message, after it was deleted there if it can delete |
+| other storage, link, tracer | `cannot`: the service knows no way to erase there |
+| egress list, reader | `cannot`: the readers of the list, or the caller, have what they read |
+| step that is not configured any more | `unreachable` |
+
+A storage or receiver that fails is tried again, with growing pauses. An error is kept as its type,
+since its text may repeat what the vCon said.
+"""  # noqa: E501 -- a table
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+from core.errors import ConflictError, PatchcordError, PluginFailedError, UnavailableError
+from pipeline.admin.operations import CANNOT_DELETE, PipelineOperations
+from pipeline.config.model import PluginSpec
+from pipeline.erasure.states import after_failure, now_in
+from pipeline.erasure.telling import tell
+from pipeline.live_config import Configuration
+from pipeline.storages.lookup import VconLookup
+from schemas.law.erasures import ErasureTarget
+
+STILL_THERE = "StillThere"
+"""The error of a storage that has the vCon after it has said that it deleted it."""
+_TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
+
+
+class Destinations:
+    """Attempts destinations of erasures."""
+
+    def __init__(
+        self, configuration: Configuration, operations: PipelineOperations, lookup: VconLookup
+    ) -> None:
+        self._configuration = configuration
+        self._operations = operations
+        self._lookup = lookup
+
+    async def attempt(self, erasure: str, target: ErasureTarget, now: datetime) -> ErasureTarget:
+        """The destination after an attempt.
+
+        Raises:
+            UnavailableError: Redis cannot be reached.
+        """
+        if target.kind == "storage":
+            return await self._storage(erasure, target, now)
+        if target.kind in ("link", "tracer"):
+            specs = list(self._steps(target.kind, target.name))
+            if not specs:
+                return now_in(target, "unreachable")
+            spec = next((each for each in specs if each.erase), specs[0])
+            return await self._told(erasure, target, spec, now)
+        return now_in(target, "cannot")
+
+    async def _storage(self, erasure: str, target: ErasureTarget, now: datetime) -> ErasureTarget:
+        spec = self._configuration.config.storages.get(target.name)
+        if spec is None:
+            return now_in(target, "unreachable")
+        if target.state == "pending":
+            target = await self._deleted(target, now)
+        if target.state == "deleted" and target.due_at is not None:
+            target = await self._read_again(target, now)
+        is_over = target.state in ("deleted", "verified") and target.error is None
+        if spec.erase and (is_over or target.state == "cannot"):
+            return await self._told(erasure, target, spec, now)
+        return target
+
+    async def _deleted(self, target: ErasureTarget, now: datetime) -> ErasureTarget:
+        name = target.name
+        try:
+            deletion = await self._operations.remove(target.vcon_uuid, [name])
+        except ConflictError as error:
+            return after_failure(target, type(error).__name__, now)
+        if (problem := deletion.failed.get(name)) == CANNOT_DELETE:
+            return now_in(target, "cannot")
+        if problem is not None:
+            return after_failure(target, _type_of(problem), now)
+        return now_in(target, "deleted", due_at=now)
+
+    async def _read_again(self, target: ErasureTarget, now: datetime) -> ErasureTarget:
+        try:
+            is_there = await self._lookup.is_in(target.name, target.vcon_uuid)
+        except UnavailableError:
+            raise
+        except PatchcordError as error:
+            return after_failure(target, _cause_of(error), now)
+        if is_there:
+            again = target.model_copy(update={"state": "pending"})
+            return after_failure(again, STILL_THERE, now)
+        update = {"due_at": None, "error": None}
+        if is_there is None:
+            return target.model_copy(update=update)
+        return target.model_copy(update=update | {"state": "verified"})
+
+    async def _told(
+        self, erasure: str, target: ErasureTarget, spec: PluginSpec, now: datetime
+    ) -> ErasureTarget:
+        if spec.erase is None:
+            return now_in(target, "cannot")
+        try:
+            is_erased = await tell(spec.erase, erasure, target, now)
+        except PluginFailedError as error:
+            return after_failure(target, str(error), now)
+        return now_in(target, "acknowledged" if is_erased else "told")
+
+    def _steps(self, kind: str, name: str) -> Iterator[PluginSpec]:
+        for chain in self._configuration.config.chains.values():
+            if kind == "link":
+                yield from (step.plugin for step in chain.links if step.name == name)
+            else:
+                yield from (spec for spec in chain.tracers if spec.name == name)
+
+
+def _cause_of(error: BaseException) -> str:
+    cause = error.__cause__
+    return type(cause or error).__name__
+
+
+def _type_of(problem: str) -> str:
+    """The type that an error's text begins with."""
+    first = problem.partition(":")[0]
+    return first if _TYPE.fullmatch(first) else PluginFailedError.__name__

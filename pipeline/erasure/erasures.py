@@ -1,0 +1,173 @@
+"""Requests for erasures, and what is said about them; `work.py` carries them out."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+from core.concurrency.thread_pool import BoundedCalls
+from core.db.law.erasures import ErasureRows, NewErasure
+from core.errors import ConflictError, InvalidError, UnknownNameError
+from core.run_ids import new_run_id
+from pipeline.erasure.work import ErasureWork
+from schemas.law.erasures import Erasure, ErasurePage, ErasureTarget
+
+MOST_VCONS: Final = 5000
+"""vCons of one erasure."""
+_FIRST: Final = ("infinity", str(UUID(int=0)))
+_CURSOR = re.compile(r"(?P<at>[0-9T:.+-]{10,40})~(?P<id>[0-9a-f-]{36})", re.ASCII)
+
+type Answer = Literal["acknowledged", "cannot"]
+"""What is said about a destination by hand: it has erased the vCon, or never will."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be erased; `vcons` with all that links made of them.
+
+    `hold`: why it must not be carried out now. `party`: the keyed hash of the person's value, which
+    is kept only where `suppress` refuses later vCons of the person.
+    """
+
+    vcons: Sequence[str]
+    actor: str
+    ref: str | None = None
+    subject: Literal["vcon", "party"] = "vcon"
+    hold: str | None = None
+    suppress: bool = False
+    party: str | None = None
+
+
+class Erasures:
+    """Erasures as operators and actions see them. Every method may raise UnavailableError."""
+
+    def __init__(self, rows: ErasureRows, calls: BoundedCalls, work: ErasureWork) -> None:
+        """`calls` carries the calls of `rows`."""
+        self._rows = rows
+        self._calls = calls
+        self._work = work
+
+    async def request(self, request: Request) -> Erasure:
+        """Note an erasure; it is carried out in the background, or by `advance`.
+
+        A request for one vCon that is being erased is answered with that erasure.
+
+        Raises:
+            ConflictError: one of the vCons is in an erasure that is held.
+            InvalidError: there are more than `MOST_VCONS` vCons.
+        """
+        if len(request.vcons) > MOST_VCONS:
+            msg = f"{len(request.vcons)} vCons; one erasure has at most {MOST_VCONS}"
+            raise InvalidError(msg)
+        known = [*map(Erasure.model_validate, await self._open_of(request.vcons))]
+        for each in known:
+            if each.state == "held" and request.hold is None:
+                raise _held(each)
+        covering = [each for each in known if set(request.vcons) <= set(each.vcons)]
+        if request.subject == "vcon" and covering:
+            return covering[0]
+        new = NewErasure(
+            id=new_run_id(),
+            subject=request.subject,
+            vcons=list(dict.fromkeys(request.vcons)),
+            actor=request.actor,
+            ref=request.ref,
+            hold=request.hold,
+            suppress=request.suppress,
+            party=request.party if request.suppress else None,
+        )
+        await self._calls(self._rows.request, new)
+        return await self.get(new.id)
+
+    async def _open_of(self, vcon_uuids: Sequence[str]) -> Sequence[object]:
+        return await self._calls(self._rows.open_of, vcon_uuids) if vcon_uuids else []
+
+    async def get(self, erasure_id: str) -> Erasure:
+        """An erasure with its destinations.
+
+        Raises:
+            UnknownNameError: there is none with this id.
+        """
+        row = await self._calls(self._rows.get, erasure_id)
+        if row is None:
+            raise UnknownNameError("erasure", erasure_id)
+        targets = await self._calls(self._rows.targets, erasure_id)
+        found = Erasure.model_validate(row)
+        found.targets = [ErasureTarget.model_validate(each) for each in targets]
+        return found
+
+    async def page(
+        self, limit: int, cursor: str | None = None, *, open_only: bool = False
+    ) -> ErasurePage:
+        """Erasures without their destinations, newest first.
+
+        Raises:
+            InvalidError: the cursor is none of a page.
+        """
+        at, before = _FIRST
+        if cursor is not None:
+            if (found := _CURSOR.fullmatch(cursor)) is None:
+                raise InvalidError("cursor: give that of the page before, as it is")
+            at, before = found["at"], found["id"]
+        rows = await self._calls(self._rows.page, limit, at, before, open_only=open_only)
+        erasures = [Erasure.model_validate(each) for each in rows]
+        more = _cursor(erasures[-1]) if len(erasures) == limit else None
+        return ErasurePage(erasures=erasures, cursor=more)
+
+    async def hold(self, erasure_id: str, why: str) -> Erasure:
+        """Hold an erasure that has not begun.
+
+        Raises:
+            UnknownNameError: there is none with this id.
+            ConflictError: it has begun.
+        """
+        if await self._calls(self._rows.hold, erasure_id, why) is None:
+            found = await self.get(erasure_id)
+            raise ConflictError(f"erasure {found.id} is {found.state}: it can be held no more")
+        return await self.get(erasure_id)
+
+    async def go_on(self, erasure_id: str) -> Erasure:
+        """End the hold of an erasure.
+
+        Raises:
+            UnknownNameError: there is none with this id.
+            ConflictError: it is not held.
+        """
+        if await self._calls(self._rows.go_on, erasure_id) is None:
+            found = await self.get(erasure_id)
+            raise ConflictError(f"erasure {found.id} is {found.state}, not held")
+        return await self.get(erasure_id)
+
+    async def answer(
+        self, erasure_id: str, kind: str, name: str, answer: Answer, vcon_uuid: str | None = None
+    ) -> Erasure:
+        """Note what a destination has answered, for all vCons unless one is named.
+
+        Raises:
+            UnknownNameError: the erasure has no such destination.
+            ConflictError: the erasure has ended, or the destination needs no answer.
+        """
+        words = erasure_id, kind, name, answer, vcon_uuid
+        if not await self._calls(self._rows.answer, *words):
+            found = await self.get(erasure_id)
+            if not any(each.kind == kind and each.name == name for each in found.targets):
+                raise UnknownNameError("destination", f"{kind} {name}")
+            raise ConflictError(f"{kind} {name} of erasure {erasure_id} needs no answer")
+        return await self.get(erasure_id)
+
+    async def advance(self, erasure_id: str) -> Erasure:
+        """Go on with an erasure now, if it is due."""
+        await self._work.advance(erasure_id)
+        return await self.get(erasure_id)
+
+
+def _held(erasure: Erasure) -> ConflictError:
+    msg = f"erasure {erasure.id} of this vCon is held ({erasure.hold}); end its hold first"
+    return ConflictError(msg)
+
+
+def _cursor(last: Erasure) -> str:
+    at: datetime = last.requested_at
+    return f"{at.isoformat()}~{last.id}"

@@ -1,0 +1,188 @@
+"""Carries erasures out, pass by pass; every service process does, one of them at a time for each.
+
+A pass may end anywhere, and the next one repeats what has no result yet:
+
+1. `requested`: tombstones and destinations are committed in Postgres, then Redis refuses the uuids.
+2. Each vCon is taken out of Redis; a run that holds it is cancelled, and the next pass comes soon.
+   Then what waits for Postgres is written, and texts of errors, salts and index entries go.
+3. Each destination that is due is tried (`destinations.py`).
+4. What the destinations say decides: a later pass, or the end with the statement.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from core.concurrency.thread_pool import BoundedCalls
+from core.db.law.erasures import ErasureRows, NewTarget
+from core.errors import UnusableKeyError
+from pipeline.erasure.destinations import Destinations
+from pipeline.erasure.removal import Removal, storages_of
+from pipeline.erasure.states import after_failure, now_in, outlook
+from pipeline.erasure.tombstones import Tombstones
+from pipeline.erasure.traces import Traces
+from pipeline.live_config import Configuration
+from pipeline.stored.index import StoredIndex
+from schemas.law.erasures import Erasure, ErasureTarget
+
+ROUND_SECONDS: Final = 1.0
+"""Seconds between two looks for erasures that are due."""
+TAKEN_SECONDS: Final = 180.0
+"""Seconds for which a process has an erasure to itself; each result renews them."""
+BUSY_SECONDS: Final = 1.0
+"""Seconds until a vCon that a run holds is tried again."""
+MOST_DUE, AT_ONCE, BATCH = 20, 8, 50
+REDIS = "redis"
+
+type Sign = Callable[[Erasure, datetime], Awaitable[str | None]]
+"""The signed statement about an erasure that ends; None if there is no key to sign it."""
+
+log = logging.getLogger(__name__)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ErasureWork:
+    """Carries erasures out."""
+
+    def __init__(
+        self,
+        rows: ErasureRows,
+        calls: BoundedCalls,
+        configuration: Configuration,
+        index: StoredIndex,
+        tombstones: Tombstones,
+        removal: Removal,
+        destinations: Destinations,
+        traces: Traces,
+        drain: Callable[[], Awaitable[None]],
+        sign: Sign,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        """`calls` carries `rows`; `drain` writes what waits for Postgres in Redis."""
+        self._rows = rows
+        self._calls = calls
+        self._configuration = configuration
+        self._index = index
+        self._tombstones = tombstones
+        self._removal = removal
+        self._destinations = destinations
+        self._traces = traces
+        self._drain = drain
+        self._sign = sign
+        self._clock = clock
+
+    async def round(self) -> None:
+        """One pass of each erasure that is due.
+
+        Raises:
+            UnavailableError: Postgres or Redis cannot be reached.
+        """
+        for each in await self._calls(self._rows.due, MOST_DUE):
+            await self.advance(each)
+
+    async def advance(self, erasure_id: str) -> None:
+        """One pass, if the erasure is due and no other process has it.
+
+        Raises:
+            UnavailableError: Postgres or Redis cannot be reached.
+        """
+        row = await self._calls(self._rows.take, erasure_id, TAKEN_SECONDS)
+        if row is None:
+            return
+        erasure = Erasure.model_validate(row)
+        if erasure.state == "requested":
+            await self._begin(erasure)
+        await self._tombstones.lay(erasure.id, erasure.vcons)
+        targets = await self._targets(erasure.id)
+        if await self._take_out(erasure.id, [each for each in targets if each.kind == REDIS]):
+            await self._attempt(erasure.id, [each for each in targets if each.kind != REDIS])
+        await self._conclude(erasure)
+
+    async def _begin(self, erasure: Erasure) -> None:
+        """Postgres first: from its commit on, no new delivery of these vCons is recorded."""
+        targets = await self._known_places(erasure.vcons)
+        await self._calls.long(self._rows.begin, erasure.id, erasure.vcons, targets)
+
+    async def _known_places(self, vcon_uuids: Sequence[str]) -> list[NewTarget]:
+        """Redis, and the storages by the index; all of them for a vCon that it does not know."""
+        await self._drain()  # so that the index knows every run
+        config, places = self._configuration.config, list[NewTarget]()
+        for at in range(0, len(vcon_uuids), BATCH):
+            some = vcon_uuids[at : at + BATCH]
+            known = await self._index.get(some)
+            for each in some:
+                row = known.get(each)
+                row = known.get(each)
+                names = storages_of(
+                    row.storages if row else None, row.chains if row else (), config
+                )
+                places.append(NewTarget(each, REDIS, REDIS))
+                places += [NewTarget(each, "storage", name) for name in names]
+        return places
+
+    async def _targets(self, erasure_id: str) -> list[ErasureTarget]:
+        rows = await self._calls(self._rows.targets, erasure_id)
+        return [ErasureTarget.model_validate(each) for each in rows]
+
+    async def _take_out(self, erasure_id: str, targets: Sequence[ErasureTarget]) -> bool:
+        """Take the vCons out of Redis, with their traces; whether all are out."""
+        pending = [each for each in targets if each.state != "verified"]
+        is_out = True
+        for at in range(0, len(pending), BATCH):
+            some = [await self._taken_out(each) for each in pending[at : at + BATCH]]
+            gone = [each.vcon_uuid for each in some if each.state == "verified"]
+            await self._forget(gone)
+            await self._save(erasure_id, some)
+            is_out = is_out and len(gone) == len(some)
+        return is_out
+
+    async def _taken_out(self, target: ErasureTarget) -> ErasureTarget:
+        now = self._clock()
+        try:
+            is_out = await self._removal.remove(target.vcon_uuid)
+        except UnusableKeyError as error:
+            return after_failure(target, type(error).__name__, now)
+        if is_out:
+            return now_in(target, "verified")
+        return now_in(target, "pending", due_at=now + timedelta(seconds=BUSY_SECONDS))
+
+    async def _forget(self, vcon_uuids: Sequence[str]) -> None:
+        """Forget what is kept beside the documents; once more after what the removal wrote."""
+        if not vcon_uuids:
+            return
+        await self._traces.forget(vcon_uuids)
+        await self._drain()
+        await self._traces.forget(vcon_uuids)
+        at = await self._removal.time()
+        for each in vcon_uuids:
+            await self._index.erase(each, at)
+
+    async def _attempt(self, erasure_id: str, targets: Sequence[ErasureTarget]) -> None:
+        now = self._clock()
+        due = [each for each in targets if each.due_at is not None and each.due_at <= now]
+        for at in range(0, len(due), AT_ONCE):
+            some = due[at : at + AT_ONCE]
+            attempts = (self._destinations.attempt(erasure_id, each, now) for each in some)
+            await self._save(erasure_id, await asyncio.gather(*attempts))
+
+    async def _save(self, erasure_id: str, targets: Sequence[ErasureTarget]) -> None:
+        rows: list[dict[str, Any]] = [each.model_dump(mode="json") for each in targets]
+        await self._calls(self._rows.save, erasure_id, rows, TAKEN_SECONDS)
+
+    async def _conclude(self, erasure: Erasure) -> None:
+        now, targets = self._clock(), await self._targets(erasure.id)
+        view = outlook(targets, now)
+        if view.due_at is not None:
+            await self._calls(self._rows.change, erasure.id, view.state, view.due_at)
+            return
+        await self._forget(erasure.vcons)  # what a late replica has written since
+        ended = erasure.model_copy(update={"targets": targets, "ended_at": now})
+        statement = await self._sign(ended.model_copy(update={"state": view.state}), now)
+        if await self._calls(self._rows.end, erasure.id, view.state, statement, now):
+            about = {"count": len(erasure.vcons), "status": view.state}
+            log.info("erasure ended", extra=about)
