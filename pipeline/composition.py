@@ -38,6 +38,7 @@ from pipeline.ingest.intake import Intake
 from pipeline.ingest.internal import InternalApi
 from pipeline.ingest.partners import KeyLimits, Partners
 from pipeline.ingest.vcon_hooks import VconHooks
+from pipeline.ledger.recorded_bases import RecordedBases
 from pipeline.live_config import Configuration, ConfigurationWatch, Snapshot, prepared
 from pipeline.minutes.counting import MinuteCounts, partner_source
 from pipeline.operator.operations import OperatorOperations
@@ -67,7 +68,6 @@ from pipeline.vcon_server.configuration import ConfigurationAdmin
 from pipeline.vcon_server.operations import VconServerOperations
 from pipeline.vcon_server.reindex import Reindex
 from pipeline.vcon_server.texts import VconTexts
-from pipeline.withheld.evaluating import NoRecords
 
 STORAGE_CALLS = 8
 """Calls of sync storages that actions make at once."""
@@ -229,7 +229,7 @@ class PipelineComposition:
             partner_admin=self._partners.admin,
             erasures=self._erasing.erasures,
             identity_watch=lambda: self.identity_watch,
-            recorded_bases=NoRecords(),
+            recorded_bases=RecordedBases(self._records.bases, self._index, self._records_calls),
             load_plugins=self._load_plugins,
         )
 

@@ -8,6 +8,7 @@ from app.operator_cli.command import CliCommand
 from app.operator_cli.commands import (
     audit,
     backup,
+    bases,
     chains,
     configuration,
     destinations,
@@ -38,10 +39,12 @@ COMMANDS: Sequence[CliCommand] = [
     *failures.COMMANDS,
     *withheld.COMMANDS,
     *people.COMMANDS,
+    *bases.COMMANDS,
     *keys.COMMANDS,
 ]
 
 GROUPS = {
+    "basis": "record grants and denials for a vCon or a person, or show those recorded",
     "config": "show the running configuration, or what another one would change",
     "keys": "show, create, replace and revoke the keys of partners",
 }

@@ -56,6 +56,21 @@ def moment(text: str) -> datetime:
     return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
+def deadline(text: str) -> datetime:
+    """A time in ISO 8601, in UTC unless it has a zone, or a duration from now.
+
+    Raises:
+        argparse.ArgumentTypeError: it is neither.
+    """
+    try:
+        return datetime.now(UTC) + timedelta(seconds=duration(text))
+    except argparse.ArgumentTypeError:
+        return moment(text)
+    except OverflowError:
+        msg = f"{text!r} is too far ahead"
+        raise argparse.ArgumentTypeError(msg) from None
+
+
 def uuid_word(text: str) -> str:
     """A uuid in its canonical form.
 

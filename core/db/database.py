@@ -7,6 +7,7 @@ without statement parameters and without the password.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
+from threading import Lock
 from typing import Any, LiteralString
 
 import psycopg
@@ -73,6 +74,7 @@ class Database:
 
     def __init__(self) -> None:
         self._settings: DatabaseSettings | None = None
+        self._initializing = Lock()
         self._engine: Engine | None = None
         self._probe: Engine | None = None
         self._limits: Callable[[], Limits] = lambda: Limits(statement=0, lock=0)
@@ -103,6 +105,12 @@ class Database:
         if self._engine is not None:
             self._engine.dispose()
         self._engine = self._probe = self._settings = None
+
+    def initialize_once(self, settings: DatabaseSettings) -> None:
+        """The same, unless it was done; for parts of a process that do not know each other."""
+        with self._initializing:
+            if self._engine is None:
+                self.initialize(settings)
 
     @property
     def engine(self) -> Engine:

@@ -13,6 +13,7 @@ from core.db.custody import Custody
 from core.db.database import Database
 from core.db.identity import Identities
 from core.db.ingress_keys import IngressKeys, count_uses
+from core.db.law.bases import Bases
 from core.db.law.erasures import ErasureRows
 from core.db.law.traces import LawTraces
 from core.db.settlements import Settlements
@@ -188,7 +189,7 @@ class PartnerRecords:
     """The rows about partners: their `keys`, the `owners` of vCons, and the `ledger` of use.
 
     `index` finds vCons by their parties; `custody` has those that are accepted and not stored yet,
-    `identities` which Redis was last seen. `erasures` and `law_traces` are those of the law.
+    `identities` which Redis was last seen. `erasures`, `law_traces` and `bases` are of the law.
     """
 
     def __init__(self, database: Database) -> None:
@@ -201,3 +202,4 @@ class PartnerRecords:
         self.identities = Identities(database)
         self.erasures = ErasureRows(database)
         self.law_traces = LawTraces(database)
+        self.bases = Bases(database)

@@ -6,13 +6,14 @@ form comes back with the problems and with what was entered.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, TypeAdapter
 from starlette.responses import Response
 
 from core.errors import InvalidError, UnknownNameError
 from http_api.console.visit import Visit, texts_of
+from schemas.operator.law.bases import Basis
 
 _NAME = TypeAdapter(str)
 UNCONFIRMED = "Confirm that you want to do this now"
@@ -63,6 +64,8 @@ UNCERTAIN = (
     ("repeat", "repeat the step"),
     ("skip", "go on after the step"),
 )
+DECISIONS = (("true", "granted"), ("false", "denied"))
+BASES = tuple((each, each.replace("_", " ")) for each in get_args(Basis.__value__))
 _TABLE = (
     Change(
         "pause",
@@ -166,6 +169,24 @@ _TABLE = (
         after="/console/search",
         template="erased.html",
         is_grave=True,
+    ),
+    Change(
+        "record_basis",
+        "Record a lawful basis",
+        "A grant allows a purpose, a denial ends it; the newest is in force. It counts at the next"
+        " step of each run, and lets nothing go on that is withheld: release that then.",
+        "Record",
+        [
+            Field("vcon_uuid", "vCon", "given"),
+            Field("tel", "Phone number", "given"),
+            Field("mail", "Mail address", "given"),
+            Field("granted", "Decision", "choice", "true", choices=DECISIONS),
+            Field("purpose", "Purpose", hint="as `requires` has it; a denial without: every one"),
+            Field("basis", "Lawful basis", "choice", "consent", choices=BASES),
+            Field("expires_at", "Ends", hint="of a grant: 2027-11-30T08:00Z; empty: never"),
+            Field("ref", "Proof", hint="where it is kept, such as a ticket"),
+        ],
+        after="/console/search",
     ),
     Change(
         "keys_create",

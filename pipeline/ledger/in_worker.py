@@ -48,8 +48,7 @@ class WorkerLedger:
         from core.db.law.deliveries import Deliveries  # noqa: PLC0415
         from pipeline.ledger.deliveries import DeliveryLedger  # noqa: PLC0415
 
-        if self._settings.custody == "redis":  # otherwise custody has done it
-            database.initialize(self._settings)
+        database.initialize_once(self._settings)
         self._calls = BoundedCalls("ledger", threads=THREADS, waiting=WAITING, seconds=SECONDS)
         return DeliveryLedger(self._connection, Deliveries(database), self._calls)
 

@@ -9,13 +9,13 @@ from pipeline.admin.run_archive import RunArchive
 from pipeline.admin.runs import Runs
 from pipeline.erasure.erasures import Erasures
 from pipeline.ingest.admin import PartnerAdmin
+from pipeline.ledger.recorded_bases import RecordedBases
 from pipeline.live_config import Configuration
 from pipeline.recovery.watch import IdentityWatch
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.queues import Queues
 from pipeline.storages.lookup import VconLookup
 from pipeline.stored.index import StoredIndex
-from pipeline.withheld.evaluating import Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Parts:
     erasures: Erasures
     identity_watch: Callable[[], IdentityWatch | None]
     """Of this process; None with CUSTODY=redis."""
-    recorded_bases: Records
+    recorded_bases: RecordedBases
     """What was recorded beside the vCons."""
     load_plugins: Callable[[], Awaitable[None]]
     """Load the plugins of the configuration where that is not done yet (the command line).

@@ -53,14 +53,6 @@ class Records(Protocol):
         ...
 
 
-class NoRecords:
-    """Nothing is recorded where there is no Postgres."""
-
-    async def of(self, vcon_uuid: str, parties: Sequence[Any]) -> Sequence[RecordedBasis]:
-        """Nothing."""
-        return ()
-
-
 class Evaluation:
     """Evaluates vCons under the configuration in force."""
 

@@ -15,6 +15,7 @@ from pipeline.config.reports import log_broken
 from pipeline.connections import registry
 from pipeline.destinations.gate import DestinationGate
 from pipeline.ledger.in_worker import WorkerLedger
+from pipeline.ledger.worker_bases import WorkerBases
 from pipeline.live_config import Configuration
 from pipeline.minutes.counting import MinuteCounts, run_sources
 from pipeline.redis_client.client import CommandRefused
@@ -26,7 +27,7 @@ from pipeline.runs.vcon_store import VconStore
 from pipeline.storages import storage_fallback
 from pipeline.storages.lookup import VconLookup
 from pipeline.storages.storage_fallback import StorageFallback
-from pipeline.withheld.evaluating import Evaluation, NoRecords
+from pipeline.withheld.evaluating import Evaluation
 from pipeline.worker.admission import Admission, LawGate
 from pipeline.worker.custody import NO_WORKER_CUSTODY, WorkerCustody
 from pipeline.worker.fitness import Fitness
@@ -95,6 +96,7 @@ class WorkerProcess:
         self._minutes = MinuteCounts(redis, run_sources())
         custody = self._custody(settings, worker_id, queues)
         self._ledger = WorkerLedger(settings, redis)
+        self._bases = WorkerBases(settings)
         parts = worker_id, self._configuration, redis, queues, self._runner(queues, custody)
         how: Any = {"patience": 2 * settings.suspect_wait if for_suspects else None}
         how |= {"custody": custody, "room": self._room(settings, for_suspects=for_suspects)}
@@ -149,7 +151,7 @@ class WorkerProcess:
         journal = Checkpoints(redis, queues, custody)
         lease_guard = LeaseGuard(self._lease, journal)
         gate = self._destinations
-        evaluation = Evaluation(redis, self._configuration, NoRecords())
+        evaluation = Evaluation(redis, self._configuration, self._bases)
         admission = Admission(LawGate(evaluation), self._ledger)
         tracers = Tracers(calls, admission)
         links = LinkSteps(redis, calls, journal, lease_guard, tracers, gate, admission)
@@ -271,6 +273,7 @@ class WorkerProcess:
         self._readers.close()
         self._close_custody()
         self._ledger.close()
+        self._bases.close()
         await self._connection.close()
 
 

@@ -1,0 +1,140 @@
+"""Recorded bases: to record a grant or a denial, and to see what was recorded."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from pydantic import BaseModel
+
+from core.db.law.bases import EVERY_PURPOSE, KeptBasis, NewBasis
+from core.errors import InvalidError
+from core.operator_interfaces import Call, Operation
+from pipeline.config.law import LARGEST_SKEW
+from pipeline.operator.audit import checked_reason
+from pipeline.operator.parts import Parts
+from pipeline.operator.row import Row
+from schemas.operator.law.bases import (
+    BasesPage,
+    BasesQuery,
+    BasisSubject,
+    BasisToRecord,
+    RecordedBasisRow,
+)
+
+RECORD = Operation(
+    "record_basis",
+    "Record a grant or a denial for a vCon or a person",
+    BasisToRecord,
+    RecordedBasisRow,
+    changes=True,
+)
+SHOW = Operation(
+    "recorded_bases", "Grants and denials recorded for a vCon or a person", BasesQuery, BasesPage
+)
+
+_LAST = 2**63 - 1
+
+
+class BasisRecorder:
+    """Records bases. What was recorded counts at the next step of each run."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._bases = parts.recorded_bases
+        self._index = parts.index
+        self._admin = parts.partner_admin
+
+    async def record(self, wanted: BasisToRecord, call: Call) -> RecordedBasisRow:
+        """Record a grant or a denial, and its event in the ledger.
+
+        Raises:
+            InvalidError: there is no reason, nothing to search in the number or address, or a time
+                that does not fit.
+            GoneError: the vCon is erased.
+            UnavailableError: Postgres cannot be reached; recording it again does no harm.
+        """
+        reason = checked_reason(call)
+        _check_times(wanted)
+        party = await self._party(wanted)
+        purpose = wanted.purpose or EVERY_PURPOSE
+        detail = wanted.model_dump(mode="json", exclude_none=True, exclude=_SUBJECT)
+        target = party or str(wanted.vcon_uuid)
+        await self._admin.audit(RECORD.name, call.author, target, {**detail, "reason": reason})
+        new = NewBasis(
+            vcon_uuid=wanted.vcon_uuid,
+            party=party,
+            purpose=purpose,
+            granted=wanted.granted,
+            basis=wanted.basis,
+            granted_at=wanted.granted_at,
+            expires_at=wanted.expires_at,
+            actor=call.author.actor,
+            ref=wanted.ref,
+        )
+        return _row(await self._bases.add(new))
+
+    async def show(self, query: BasesQuery, _call: Call) -> BasesPage:
+        """A page of what was recorded.
+
+        Raises:
+            InvalidError: nothing to search is in the number or address.
+            UnavailableError: Postgres cannot be reached.
+        """
+        parties: Sequence[str] = ()
+        if query.address is not None:
+            self._check(query)
+            _, parties = await self._bases.hashed(*query.address)
+        how = query.vcon_uuid, parties, query.before or _LAST, query.limit + 1
+        rows = await self._bases.page(*how)
+        shown = [_row(each) for each in rows[: query.limit]]
+        return BasesPage(bases=shown, before=shown[-1].id if len(rows) > query.limit else None)
+
+    async def _party(self, subject: BasisSubject) -> str | None:
+        if subject.address is None:
+            return None
+        self._check(subject)
+        now, _ = await self._bases.hashed(*subject.address)
+        return now
+
+    def _check(self, subject: BasisSubject) -> None:
+        if subject.address is not None and not self._index.normal(*subject.address):
+            msg = f"{'tel' if subject.tel else 'mail'}: nothing that can be searched is in it"
+            raise InvalidError(msg, [msg])
+
+
+_SUBJECT = {"vcon_uuid", "tel", "mail"}
+
+
+def _check_times(wanted: BasisToRecord) -> None:
+    now = datetime.now(UTC)
+    given = wanted.granted_at or now
+    problems = []
+    if given > now + timedelta(seconds=LARGEST_SKEW):
+        problems.append("granted_at: it is in the future; record it when it has happened")
+    if wanted.expires_at is not None and wanted.expires_at <= max(given, now):
+        problems.append("expires_at: it has passed, or is not after granted_at")
+    if problems:
+        raise InvalidError("; ".join(problems), problems)
+
+
+def _row(kept: KeptBasis) -> RecordedBasisRow:
+    return RecordedBasisRow(
+        id=kept.id,
+        subject=kept.vcon_uuid or kept.party,
+        granted=kept.granted,
+        purpose=None if kept.purpose == EVERY_PURPOSE else kept.purpose,
+        basis=kept.basis,
+        granted_at=kept.granted_at,
+        expires_at=kept.expires_at,
+        recorded_at=kept.recorded_at,
+        actor=kept.actor,
+        ref=kept.ref,
+    )
+
+
+def _audits_itself(_parameters: BaseModel) -> None:
+    """The audit has the hash of a number or address, not itself."""
+
+
+def rows(parts: Parts) -> Sequence[Row]:
+    """The operations of this file."""
+    recorder = BasisRecorder(parts)
+    return [Row(RECORD, recorder.record, _audits_itself), Row(SHOW, recorder.show)]

@@ -1,0 +1,103 @@
+"""Bases recorded beside the vCons, as operators ask for them."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from schemas.uuids import Uuid
+
+type Purpose = Annotated[
+    str, Field(min_length=1, max_length=200, pattern=r"^[^*\s]([^*]*[^*\s])?$")
+]
+type Address = Annotated[str, Field(min_length=1, max_length=250)]
+type Basis = Literal[
+    "consent",
+    "contract",
+    "legal_obligation",
+    "vital_interests",
+    "public_task",
+    "legitimate_interests",
+]
+
+
+class BasisSubject(BaseModel):
+    """What a basis is recorded for: one vCon, or a person in all vCons, by number or address."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    vcon_uuid: Uuid | None = Field(None, description="A vCon")
+    tel: Address | None = Field(None, description="Or a person, by number")
+    mail: Address | None = Field(None, description="Or by mail address")
+
+    @property
+    def address(self) -> tuple[Literal["tel", "mailto"], str] | None:
+        """The member of a party that is given, and its value; None: a vCon is."""
+        if self.tel is not None:
+            return "tel", self.tel
+        return None if self.mail is None else ("mailto", self.mail)
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Self:
+        if [self.vcon_uuid, self.tel, self.mail].count(None) != 2:
+            raise ValueError("give exactly one of vcon_uuid, tel, mail")
+        return self
+
+
+class BasisToRecord(BasisSubject):
+    """A grant, or with `granted` false a denial, which also revokes an earlier grant.
+
+    A denial without `purpose` is one of every purpose. `granted_at`: when the person or the
+    controller said so, now by default. `ref`: where the proof of it is kept, such as a ticket.
+    """
+
+    granted: bool = Field(description="false: denied")
+    purpose: Purpose | None = Field(None, description="None: every one, of a denial")
+    basis: Basis = Field("consent", description="Of a grant")
+    granted_at: AwareDatetime | None = Field(None, description="When it was given; now")
+    expires_at: AwareDatetime | None = Field(None, description="When a grant ends; never")
+    ref: str | None = Field(None, min_length=1, max_length=200, description="Of its proof")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.granted and self.purpose is None:
+            raise ValueError("purpose: a grant needs one; only a denial can be of every purpose")
+        if not self.granted and self.expires_at is not None:
+            raise ValueError("expires_at: only a grant ends; record a grant to end a denial")
+        return self
+
+
+class RecordedBasisRow(BaseModel):
+    """A recorded basis. `purpose` None: every purpose.
+
+    `subject`: the vCon's uuid, or the keyed hash of the number or address; None once that is
+    erased.
+    """
+
+    id: int
+    subject: str | None
+    granted: bool
+    purpose: str | None
+    basis: str
+    granted_at: datetime
+    expires_at: datetime | None
+    recorded_at: datetime
+    actor: str
+    ref: str | None
+
+
+class BasesQuery(BasisSubject):
+    """Whose recorded bases are shown. `before`: the id of the last one on the page before."""
+
+    limit: int = Field(50, ge=1, le=500)
+    before: int | None = Field(None, ge=1)
+
+
+class BasesPage(BaseModel):
+    """Recorded bases, newest first; `before` is that of the next page.
+
+    Of a subject and a purpose, the one with the latest `granted_at` is in force.
+    """
+
+    bases: list[RecordedBasisRow]
+    before: int | None = None
