@@ -27,12 +27,14 @@ _ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": 
 class SigningKey:
     """`x5c`: its certificates in base64 of DER, its own first; empty if it has none.
 
-    `thumbprint`: of the public key, RFC 7638. `x5t`: SHA-256 of the first certificate in base64url.
+    `thumbprint`: of the public key, RFC 7638. `digest`: SHA-256 of the first certificate's DER in
+    hex, `x5t` the same in base64url; "" without certificates.
     """
 
     algorithm: str
     x5c: tuple[str, ...]
     thumbprint: str
+    digest: str
     x5t: str
     _key: "Key" = field(repr=False)
 
@@ -68,6 +70,7 @@ def signing_key(key: LawKey) -> SigningKey:
         algorithm=algorithm_of(parsed),
         x5c=tuple(b64encode(der).decode() for der in ders),
         thumbprint=parsed.thumbprint(),
+        digest=hashlib.sha256(ders[0]).hexdigest() if ders else "",
         x5t=base64url(hashlib.sha256(ders[0]).digest()) if ders else "",
         _key=parsed,
     )
