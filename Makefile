@@ -112,6 +112,7 @@ requirements: ## Compile the pinned requirement files (UPGRADE=--upgrade for new
 	$(BOOTSTRAP) requirements
 	@PATH="$(CURDIR)/.uv/bin:$$PATH" && export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 && \
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt && \
+	$(COMPILE) --no-deps requirements/python-vcon.in -o requirements/python-vcon.txt && \
 	$(COMPILE) pyproject.toml -o requirements.txt && \
 	$(COMPILE) requirements/devstack.in -c requirements.txt -o requirements-devstack.txt && \
 	$(COMPILE) requirements/test.in -c requirements.txt -c requirements-devstack.txt \

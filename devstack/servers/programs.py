@@ -6,9 +6,10 @@ All at once: most of the time goes into downloads. Each module has a command of 
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+from devstack.counterparts import python_vcon
 from devstack.servers import chromium, mariadb, pgbouncer, prometheus
 
-PROGRAMS = (chromium, mariadb, pgbouncer, prometheus)
+PROGRAMS = (chromium, mariadb, pgbouncer, prometheus, python_vcon)
 
 
 def main() -> int:
