@@ -141,6 +141,12 @@ def _create_versions() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_law_versions"),
     )
     op.create_index("ix_law_versions_run_id", "law_versions", ["run_id"])
+    op.create_index(
+        "ix_law_versions_prior",
+        "law_versions",
+        ["prior"],
+        postgresql_where=sa.text("prior IS NOT NULL"),
+    )
     op.create_index("uq_law_versions", "law_versions", ["vcon_uuid", "commitment"], unique=True)
     op.create_table(
         "law_salts",

@@ -32,6 +32,7 @@ class VersionRecord(Base):
     __tablename__ = "law_versions"
     __table_args__ = (
         Index("ix_law_versions_run_id", "run_id"),
+        Index("ix_law_versions_prior", "prior", postgresql_where=text("prior IS NOT NULL")),
         Index("uq_law_versions", "vcon_uuid", "commitment", unique=True),
     )
 

@@ -156,8 +156,10 @@ _ERASED_TEXT = ": erased"
 _TYPE = "^[A-Za-z_][A-Za-z0-9_.]*(?=:|$)"
 
 _MADE_FROM = text("""
-SELECT DISTINCT CAST(vcon_out AS text), CAST(vcon_in AS text) FROM chain_runs
+SELECT CAST(vcon_out AS text), CAST(vcon_in AS text) FROM chain_runs
 WHERE vcon_in = ANY(CAST(:uuids AS uuid[])) AND vcon_out <> vcon_in
+UNION SELECT CAST(vcon_uuid AS text), CAST(prior AS text) FROM law_versions
+WHERE prior = ANY(CAST(:uuids AS uuid[]))
 ORDER BY 1, 2 LIMIT :limit OFFSET :after
 """)
 

@@ -136,7 +136,8 @@ class Record:
 class Settlement:
     """The end of a run. `dead_letters` are pairs of list and reason (JSON).
 
-    `context`: the trace context for readers of the egress lists, JSON or "".
+    `context`: the trace context for readers of the egress lists, JSON or "". `version`: the uuid
+    of the version of the vCon that these lists get in its place; "" if they get the vCon itself.
     `index_notes`: JSON for the index in Postgres about the vCon that came out of the run, and about
     the one that came in if that is another.
     """
@@ -148,6 +149,12 @@ class Settlement:
     context: str = ""
     index_notes: tuple[str, str] = ("", "")
     custody: Ended = NO_CUSTODY
+    version: str = ""
+
+    def egress(self) -> list[str]:
+        """The egress lists as the script reads them: with the version, if there is one."""
+        behind = f"\n{self.version}" if self.version else ""
+        return [f"{name}{behind}" for name in self.egress_lists]
 
 
 @lru_cache(maxsize=1000)
@@ -235,7 +242,7 @@ class Queues:
             settlement.context,
             int(settlement.saved),
             len(settlement.egress_lists),
-            *settlement.egress_lists,
+            *settlement.egress(),
             len(settlement.dead_letters),
             *letters,
             *settlement.index_notes,

@@ -196,6 +196,8 @@ class RunState:
     """Of the chain's one storage, until the outcome is noted."""
     is_delayed: bool = False
     """This attempt has ended with a delayed retry."""
+    version: str = ""
+    """The uuid of the version that the egress lists get; "" if they get the vCon itself."""
     ledger: LedgerNotes | None = None
     """What the run tells the ledger; None while it has told nothing."""
 

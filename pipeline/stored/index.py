@@ -115,7 +115,10 @@ class StoredIndex:
     async def made_from(
         self, uuids: Sequence[str], limit: int, after: int
     ) -> list[tuple[str, str]]:
-        """A page of the vCons that links put in the place of these, each with one of these."""
+        """A page of what was made of these, each with one of these.
+
+        That are vCons that links put in their place, and versions for egress lists.
+        """
         return await self._calls.long(self.rows.made_from, uuids, limit, after)
 
     async def scrub_runs(self, uuids: Sequence[str]) -> list[str]:

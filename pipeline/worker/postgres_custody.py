@@ -152,7 +152,7 @@ class PostgresCustody:
         """A row for each list that gets the vCon now."""
         wanted: dict[str, dict[str, dict[str, Any] | None]] = {}
         for name in end.egress_lists:
-            wanted.setdefault(end.record.vcon_uuid, {})[name] = None
+            wanted.setdefault(end.version or end.record.vcon_uuid, {})[name] = None
         for name, reason in end.dead_letters:
             is_after = name.startswith((keys.STORAGE_DEAD_LETTERS, keys.WITHHELD))
             vcon_uuid = end.record.vcon_uuid if is_after else claim.vcon_uuid

@@ -70,6 +70,7 @@ def settlement_of(live: RunState, ending: plan.Ending) -> Settlement:
         dead_letters=_dead_letters(live, ending),
         context=live.context,
         index_notes=_index_notes(live),
+        version=live.version if ending == "done" else "",
     )
 
 

@@ -24,6 +24,7 @@ from pipeline.runs.parking import Parked
 from pipeline.runs.run_state import RunState, current_run, place_of
 from pipeline.runs.withholding import Withheld
 from pipeline.worker.admission import Admission
+from pipeline.worker.egress.outgoing import NotSendableError, Outgoing
 from pipeline.worker.hooks import RunHooks
 from pipeline.worker.link_runner import LinkSteps
 
@@ -56,6 +57,7 @@ class ChainRunner:
         self._calls = calls
         self._checkpoints = checkpoints
         self._lease_guard = lease_guard
+        self._outgoing = Outgoing(connection, checkpoints)
         self.hooks = RunHooks(connection, calls)
 
     @property
@@ -149,19 +151,28 @@ class ChainRunner:
                 case plan.Save() | plan.Settle("done") if await self._is_cancelled(live):
                     live.progress = plan.after_cancellation(live.progress)
                 case plan.Settle(ending):
-                    await self._before_end(live, ending)
-                    return ending
+                    return await self._before_end(live, ending)
                 case plan.Save(names):
                     await self._lease_guard.confirm(live)
                     await self._save(live, _next_of(live, names))
 
-    async def _before_end(self, live: RunState, ending: plan.Ending) -> None:
-        """Ask whether the egress lists may get the vCon, if they will; tell the ledger of it."""
+    async def _before_end(self, live: RunState, ending: plan.Ending) -> plan.Ending:
+        """Ask whether the egress lists may get the vCon, if they will, and make what they get.
+
+        Returns how the run ends. The ledger is told.
+        """
         requires = None if live.chain.egress is None else live.chain.egress.requires
         if ending == "done" and (requires is not None or live.chain.custody):
             for name in live.chain.egress_lists:
                 await self._admission.ask(live, "egress", name, requires)
         await self._admission.note_last(live)
+        if ending == "done" and live.chain.egress is not None:
+            try:
+                await self._outgoing.prepare(live)
+            except NotSendableError as error:
+                live.progress = plan.after_failure(live.progress, f"egress: {error}")
+                return "failed"
+        return ending
 
     async def _is_cancelled(self, live: RunState) -> bool:
         """Whether the run ends between its last link and its storages.

@@ -3,7 +3,7 @@
 -- ARGV: worker, uuid, token, how, run JSON ("" keeps the checkpoint), run expiry (s), delay (ms, for
 --       "later" and "aside"), vCon expiry (s), uuid out, its document or patch ("" leaves it), trace
 --       context or "" (for the egress lists, or for the next claim), saved (0/1), n egress, egress
---       lists..., n dead, dead-letter list + reason..., notes for the index (JSON) about the uuid out
+--       lists (with a line break and the uuid of a version that they get in place of the uuid out)..., n dead, dead-letter list + reason..., notes for the index (JSON) about the uuid out
 --       and about the uuid, if that is another, "recorded" if Postgres has the run or JSON about
 --       custody that its history gets or "", n rows of custody that were released, vCon + place +
 --       rows..., vCon + place + row of those that begin...
@@ -14,6 +14,7 @@
 -- Refused as a whole, with the name of the key, when a list, a document or a record has another type.
 -- Holds, trace contexts and the history are skipped if their keys are unusable.
 -- Of a vCon that was erased meanwhile nothing is written or forwarded, and its element is dropped.
+-- The version is a document of its own, which the worker has written under an expiry of its own.
 -- uses: usable, place, patch, clock, let_go, hold_back, put_back, element, wake_waiting, causes, reasons, leave_context, stands_in, copies, clear_missing, index_note, custody, marked, erased
 local worker, uuid, how, journal = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local inflight = 'pc:inflight:' .. worker
@@ -49,7 +50,8 @@ end
 if how == 'finish' then
   local at = 13
   for i = at + 1, at + ARGV[at] do
-    wrong = wrong or wrong_type('list', ARGV[i]) or wrong_type('set', 'pc:unread:' .. ARGV[i])
+    local name = string.match(ARGV[i], '^[^\n]*')
+    wrong = wrong or wrong_type('list', name) or wrong_type('set', 'pc:unread:' .. name)
   end
   at = at + ARGV[at] + 1
   for i = at + 1, at + 2 * ARGV[at], 2 do
@@ -131,15 +133,22 @@ else
   if past then
     redis.call('HDEL', attempts, element)
   end
-  local holds_out = 'pc:holds:' .. out
   local at = 13
   local n = tonumber(ARGV[at])
+  local version = n > 0 and string.match(ARGV[at + 1], '\n(.+)$')
+  local sent = version or out
+  if version and erased[out] then
+    remove_document(version)
+  elseif version then
+    redis.call('PERSIST', 'vcon:' .. version)
+  end
   for i = at + 1, erased[out] and at or at + n do
-    redis.call('RPUSH', ARGV[i], out)
-    leave_context('RPUSH', ARGV[i], out, context)
-    add_copy(ARGV[i], out)
-    clear_missing(ARGV[i], out)
-    if_usable('set', 'SADD', holds_out, ARGV[i])
+    local name = string.match(ARGV[i], '^[^\n]*')
+    redis.call('RPUSH', name, sent)
+    leave_context('RPUSH', name, sent, context)
+    add_copy(name, sent)
+    clear_missing(name, sent)
+    if_usable('set', 'SADD', 'pc:holds:' .. sent, name)
   end
   at = at + n + 1
   local dead, is_dead = tonumber(ARGV[at]), false
@@ -179,6 +188,9 @@ else
   end
   if out ~= uuid and not erased[uuid] then
     note_for_index(uuid, ARGV[at + 1])
+  end
+  if version and not erased[out] then
+    note_for_index(version, ARGV[at + 1])
   end
   local in_run_list = is_run_list and string.find(element, '|', 1, true)
   if_usable('set', 'SREM', 'pc:holds:' .. uuid, in_run_list and (list .. '|' .. run) or list)

@@ -1,0 +1,1 @@
+"""What the egress lists of a chain get at the end of a run."""
