@@ -186,7 +186,7 @@ _TABLE = (
             Field("expires_at", "Ends", hint="of a grant: 2027-11-30T08:00Z; empty: never"),
             Field("ref", "Proof", hint="where it is kept, such as a ticket"),
         ],
-        after="/console/search",
+        after="/console/withheld",
     ),
     Change(
         "keys_create",

@@ -28,6 +28,7 @@ from pipeline.law.basis.question import asked
 from pipeline.law.basis.records import RecordedBasis, recorded
 from pipeline.law.basis.statements import HashError, Statement, stated
 from pipeline.law.basis.times import utc_seconds
+from pipeline.law.reading.forms import form_of
 
 _RANK = {EXPIRED: 0, REFERENCE: 1, PROOF: 2, MISSING: 3}
 """Which of several faults is told: the one that the sender can mend most easily."""
@@ -49,7 +50,7 @@ def evaluate(
 
     `records`: those for this vCon and its parties. `signed`: its signature was verified.
     """
-    if _is_closed(document):
+    if form_of(document) != "unsigned":
         return Decision(False, MISSING, "", policy.profile)
     question = asked(document, purpose, utc_seconds(now), policy, signed=signed)
     try:
@@ -62,11 +63,6 @@ def evaluate(
     if policy.scope == "each":
         return _for_each(document, statements, policy)
     return _granted(statements, policy, _NOTHING)
-
-
-def _is_closed(document: Mapping[str, Any]) -> bool:
-    signed = "payload" in document and ("signatures" in document or "signature" in document)
-    return signed or "ciphertext" in document
 
 
 def _standing_denial(statements: list[Statement], policy: BasisPolicy) -> Statement | None:

@@ -144,6 +144,28 @@ async def test_finding_and_erasing_a_person(served: Served, operator: Operator) 
     assert (event.actor, event.detail["reason"]) == ("console:anna", "a test")
 
 
+async def test_recording_a_basis(served: Served, operator: Operator) -> None:
+    """For a vCon from its page, for a person from a search; neither is in the audit's detail."""
+    uuid = await posted(served)
+    page = await operator.get(f"/console/vcon/{uuid}")
+    [link] = re.findall(r'href="(/console/change/record_basis[^"]*)"', page.text)
+    form = await operator.get(link)
+    assert f"vCon {uuid}" in text_of(form.text)
+    checked(form.text)
+    fields = {"vcon_uuid": uuid, "granted": "true", "purpose": "crm", "basis": "contract"}
+    done = await operator.change("record_basis", **fields)
+    assert f"subject{uuid}" in text_of(done.text), text_of(done.text)
+    found = await operator.submit("/console/search", kind="tel", value="+15550100")
+    assert 'action="/console/change/record_basis/form"' in found.text
+    refused = await operator.change("record_basis", tel="+15550100", granted="true")
+    assert refused.status_code == 400
+    assert "a grant needs one" in text_of(refused.text)
+    denied = await operator.change("record_basis", tel="+15550100", granted="false")
+    assert "grantedFalse purposenone" in text_of(denied.text), text_of(denied.text)
+    event = await served.audited("record_basis")
+    assert (event.actor, "5550100" in str(event)) == ("console:anna", False)
+
+
 async def test_searches_that_are_none(operator: Operator) -> None:
     """400, and what was wrong; the form is there again."""
     for kind, value in (("uuid", "x"), ("nothing", "x"), ("tel", "x" * 300)):

@@ -7,7 +7,10 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from core.action_registry import ActionRegistry
+from core.errors import UnavailableError
 from core.request_context import current_request
 from core.rpc.dispatcher import Dispatcher
 from core.settings import Settings, load_settings
@@ -81,6 +84,20 @@ async def test_what_does_not_fit_is_refused(operator: OperatorScene) -> None:
     with operator.database.session() as session:
         counts = "SELECT (SELECT count(*) FROM law_bases) + (SELECT count(*) FROM audit_events)"
         assert session.connection().exec_driver_sql(counts).scalar_one() == 0
+
+
+async def test_a_worker_without_postgres(
+    operator: OperatorScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so at each look, and the step waits."""
+    monkeypatch.setenv("POSTGRES_PORT", "1")
+    worker = WorkerBases(load_settings(Settings))
+    try:
+        for _ in range(2):
+            with pytest.raises(UnavailableError):
+                await worker.of(new_uuid(), [])
+    finally:
+        worker.close()
 
 
 async def test_the_action_records_and_a_worker_reads(operator: OperatorScene) -> None:
