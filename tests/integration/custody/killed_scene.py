@@ -21,7 +21,7 @@ from tests.integration.db.ingress_rows import execute
 from tests.integration.recovery.recovery_scene import RecoveryScene
 from tests.integration.support.pipeline_fixtures import postgres_calls
 
-LISTS = ("in", "two", "out", "DLQ:in", "DLQ:storage:shelf")
+LISTS = ("in", "two", "out", "DLQ:in", "DLQ:storage:shelf", keys.withheld("in"))
 EMPTY = "DELETE FROM custody; DELETE FROM redis_identity; DELETE FROM chain_runs"
 
 type Killing = Callable[[Start, Work], Awaitable[bool]]

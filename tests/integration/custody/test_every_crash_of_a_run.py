@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import product
 
 import orjson
 import pytest
@@ -16,6 +18,7 @@ from pipeline.redis_client import keys
 from pipeline.runs import plan
 from pipeline.runs.queues import Queues
 from pipeline.runs.run_state import RunState, fresh_run
+from pipeline.runs.withholding import Withheld
 from pipeline.worker.postgres_custody import PostgresCustody
 from pipeline.worker.run_settler import RunMeter, RunSettler
 from tests.integration.custody.crash_points import everywhere, is_await
@@ -24,8 +27,15 @@ from tests.integration.custody.killed_scene import KilledScene, Killing
 from tests.integration.recovery.recovery_scene import RecoveryScene
 from tests.integration.support.pipeline_fixtures import configured, storage
 
+ENDINGS: Sequence[plan.Ending] = ("done", "partial", "failed", "cancelled")
+CASES = [*product(ENDINGS, [False, True]), ("withheld", True)]
 CHAIN = configured(storages=[storage()], egress=("out",), max_attempts=1)
-FOLLOWS: dict[str, str] = {"done": "out", "failed": "DLQ:in", "partial": "DLQ:storage:shelf"}
+FOLLOWS: dict[str, str] = {
+    "done": "out",
+    "failed": "DLQ:in",
+    "partial": "DLQ:storage:shelf",
+    "withheld": keys.withheld("in"),
+}
 """The list that has the vCon after each ending; none after the others."""
 
 
@@ -51,6 +61,9 @@ class Hand:
         live = fresh_run(claim, chain, CHAIN.plugins, self.name, "")
         if ending == "failed":
             live.progress = plan.after_failure(live.progress, "ValueError: no such thing")
+        elif ending == "withheld":
+            live.withheld = Withheld("PermissionDeniedError", "attachments[0]", "x").of("link", "a")
+            live.progress = plan.after_refusal(live.progress, str(live.withheld))
         elif ending in ("done", "partial"):
             live.note("storage", "shelf", "ok" if ending == "done" else "failed", 0.1)
             stored = frozenset({"shelf"})
@@ -84,8 +97,9 @@ async def stays(killed: KilledScene, wanted: dict[str, list[str]]) -> None:
     assert killed.queued() == wanted
 
 
-@pytest.mark.parametrize("is_lost", [False, True])
-@pytest.mark.parametrize("ending", ["done", "partial", "failed", "cancelled"])
+@pytest.mark.parametrize(
+    ("ending", "is_lost"), [*product(ENDINGS, [False, True]), ("withheld", True)]
+)
 async def test_settle(killed: KilledScene, ending: plan.Ending, is_lost: bool) -> None:
     """What is not settled is run by another worker; one place has the vCon, also after a loss.
 

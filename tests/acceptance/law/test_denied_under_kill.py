@@ -1,0 +1,127 @@
+"""`kill -9` before a denied step: no plugin that the law does not allow ever gets the vCon."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from core.db.database import Database
+from pipeline.redis_client import keys
+from tests.integration.app.test_once_killed import PATIENCE, ROOT, bury
+from tests.integration.law.release_scene import basis
+from tests.integration.support.pipeline_fixtures import a_vcon
+
+CONFIG = """
+law: {basis: {}}
+links:
+  before: {module: recorder}
+  denied: {module: recorder, requires: {purpose: denied}}
+storages:
+  kept: {module: recorder}
+  refused: {module: recorder, requires: {purpose: denied}}
+tracers:
+  watcher: {module: recorder, requires: {purpose: audit}}
+chains:
+  link: {links: [before, denied], storages: [kept], ingress_lists: [link]}
+  storage: {links: [before], storages: [kept, refused], ingress_lists: [storage]}
+  tracer: {links: [before], tracers: [watcher], ingress_lists: [tracer]}
+  egress: {links: [before], egress: {requires: {purpose: denied}},
+           ingress_lists: [egress], egress_lists: [out]}
+"""
+RECORDER = """
+import os, time
+def note(name, vcon_uuid):
+    with open(os.environ["NOTES"], "a") as file:
+        file.write(f"{name} {vcon_uuid}\\n")
+def run(*given):
+    if len(given) == 6:
+        note(given[2], given[1])
+        return True
+    note(given[1], given[0])
+    if os.environ.get("HANGS"):
+        os.write(1, b"inside\\n")
+        time.sleep(1000)
+    return given[0]
+def save(vcon_uuid, opts):
+    note("storage", vcon_uuid)
+"""
+
+type Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start(
+    tmp_path: Path, redis_url: str, migrated: Database, database_environment: dict[str, str]
+) -> Iterator[Start]:
+    """Starts workers; those that still run after the test are killed."""
+    (tmp_path / "recorder.py").write_text(RECORDER)
+    (config := tmp_path / "config.yml").write_text(CONFIG)
+    started: list[subprocess.Popen[bytes]] = []
+    variables = {
+        **database_environment,
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(tmp_path),
+        "CONSERVER_CONFIG_FILE": str(config),
+        "REDIS_URL": redis_url,
+        "NOTES": str(tmp_path / "notes"),
+        "WEBSOCKET_URL": "ws://nowhere",
+        "TOKEN": "none",
+    }
+
+    def start(*words: str, **more: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "entrypoint.py", "worker", *words],
+            cwd=ROOT,
+            env=variables | more,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with process:
+            process.kill()
+
+
+def test_no_denied_step_gets_the_vcon(start: Start, redis_url: str, tmp_path: Path) -> None:
+    """The worker dies in the link before; the next one goes on, and withholds each vCon."""
+    chains = ("link", "storage", "tracer", "egress")
+    with Redis.from_url(redis_url, decode_responses=True, socket_timeout=2 * PATIENCE) as redis:
+        uuids: dict[str, str] = {}
+        for name in chains:
+            given = [basis("denied", granted=False), basis("audit", granted=name != "tracer")]
+            vcon: dict[str, Any] = a_vcon(attachments=given)
+            redis.json().set(keys.vcon(vcon["uuid"]), ".", vcon)
+            redis.rpush(name, vcon["uuid"])
+            uuids[name] = vcon["uuid"]
+        one = start("w1", HANGS="1")
+        assert one.stdout is not None
+        assert [one.stdout.readline() for _ in range(3)] == [b"inside\n"] * 3
+        one.kill()
+        one.wait(PATIENCE)
+        asyncio.run(bury(redis_url, "w1"))
+        start("w2", "--suspects")
+        for name in chains:
+            withheld = keys.withheld(name)
+            assert redis.blmove(withheld, withheld, PATIENCE) == uuids[name]
+        assert redis.llen("out") == 0
+    notes = (tmp_path / "notes").read_text().splitlines()
+    called = {name: {note.split()[0] for note in notes if uuids[name] in note} for name in chains}
+    assert called == {
+        "link": {"watcher", "before"},
+        "storage": {"watcher", "before", "storage"},
+        "tracer": set(),
+        "egress": {"watcher", "before"},
+    }
+    assert sum("before" in note for note in notes) == 6  # each was repeated after the death
