@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
-from core.errors import InvalidError, UnknownNameError
+from core.errors import ConflictError, InvalidError, UnknownNameError
 from core.observability.redaction import KNOWN
 from pipeline.admin.connections import ConnectionsApi
 from pipeline.admin.operations import PipelineOperations
@@ -24,10 +24,12 @@ from pipeline.plugins.loader import LoadedStorage
 from pipeline.redis_client.list_states import ListState
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.queues import Queues
+from pipeline.runs.withholding import refusal_text
 from pipeline.storages.lookup import VconLookup, formed
 from pipeline.vcon.normalization import outgoing
 from pipeline.vcon_server.configuration import ConfigurationAdmin
 from pipeline.vcon_server.operations import VconServerOperations
+from pipeline.withheld.evaluating import Evaluation
 from schemas.chain import ChainSummary, ListDepth
 from schemas.run import Run, Step
 from schemas.uuids import canonical_uuid
@@ -52,9 +54,14 @@ class PipelineService:
         connections: ConnectionsApi,
         operator: OperatorOperations,
         console_sessions: RedisConsoleSessions,
+        law: Evaluation,
         egress_format: str,
     ) -> None:
-        """`egress_format` is the setting EGRESS_FORMAT_VERSION: the form of vCons in answers."""
+        """`law` is asked before a storage gets a vCon outside of a run.
+
+        `egress_format` is the setting EGRESS_FORMAT_VERSION: the form of vCons in answers.
+        """
+        self._law = law
         self._egress_format = egress_format
         self.internal = internal
         self.partners = partners
@@ -149,11 +156,24 @@ class PipelineService:
 
         Raises:
             UnknownNameError: a storage or the vCon does not exist.
+            ConflictError: the law does not allow one of the storages; none gets the vCon.
         """
         names = list(dict.fromkeys(storages))
         loaded = [await self._lookup.storage(name) for name in names]
         vcon_uuid = await self._in_redis(vcon)
+        await self._check_law(names, vcon_uuid)
         return await asyncio.gather(*(self._save_one(each, vcon_uuid) for each in loaded))
+
+    async def _check_law(self, storages: Sequence[str], vcon_uuid: str) -> None:
+        configured = self._configuration.config.storages
+        for name in storages:
+            purpose = configured[name].requires
+            if purpose is None:
+                continue
+            found = await self._law.decision(vcon_uuid, purpose)
+            if not found.allowed:
+                text = refusal_text(found.error or "", found.place, purpose)
+                raise ConflictError(f"storage {name}: {text}")
 
     async def _save_one(self, storage: LoadedStorage, vcon_uuid: str) -> Step:
         began = time.perf_counter()

@@ -68,6 +68,7 @@ from pipeline.vcon_server.configuration import ConfigurationAdmin
 from pipeline.vcon_server.operations import VconServerOperations
 from pipeline.vcon_server.reindex import Reindex
 from pipeline.vcon_server.texts import VconTexts
+from pipeline.withheld.evaluating import Evaluation
 
 STORAGE_CALLS = 8
 """Calls of sync storages that actions make at once."""
@@ -229,7 +230,7 @@ class PipelineComposition:
             partner_admin=self._partners.admin,
             erasures=self._erasing.erasures,
             identity_watch=lambda: self.identity_watch,
-            recorded_bases=RecordedBases(self._records.bases, self._index, self._records_calls),
+            recorded_bases=self._bases,
             load_plugins=self._load_plugins,
         )
 
@@ -248,6 +249,15 @@ class PipelineComposition:
     @property
     def _terms(self) -> TermLimits:
         return TermLimits(self._settings.index_terms, self._settings.index_term_length)
+
+    def _configuration_admin(self) -> ConfigurationAdmin:
+        secret = self._settings.postgres_password.get_secret_value()
+        audit = self._partners.admin.audit
+        return ConfigurationAdmin(self.snapshot, secret, audit, self._watch.taken)
+
+    @property
+    def _bases(self) -> RecordedBases:
+        return RecordedBases(self._records.bases, self._index, self._records_calls)
 
     def _service(
         self, intake: Intake, operations: PipelineOperations, vcon_server: VconServerOperations
@@ -272,16 +282,12 @@ class PipelineComposition:
             self._queues,
             operations,
             vcon_server,
-            ConfigurationAdmin(
-                self.snapshot,
-                settings.postgres_password.get_secret_value(),
-                self._partners.admin.audit,
-                self._watch.taken,
-            ),
+            self._configuration_admin(),
             self._partners.admin,
             ConnectionsApi(configuration, self._connections),
             self._operator,
             RedisConsoleSessions(self.connection, settings),
+            Evaluation(self.connection, configuration, self._bases),
             settings.egress_format_version,
         )
 

@@ -90,6 +90,7 @@ async def ask(ops: Operations, action: str, fields: dict[str, Any]) -> ActionRes
         nothing,
         nothing,
         nothing,
+        nothing,
         "0.4.0",
     )
     client = SimpleNamespace(

@@ -63,7 +63,8 @@ class LawScene:
         self.ops = ops
         self.recorded = Recorded()
         self.calls: list[str] = []
-        ops.workers.law_gate = LawGate(Evaluation(ops.redis, ops.configuration, self.recorded))
+        self.evaluation = Evaluation(ops.redis, ops.configuration, self.recorded)
+        ops.workers.law_gate = LawGate(self.evaluation)
         letters = ops.letters
         self.withholding = Withholding(ops.redis, ops.configuration, letters, self.recorded)
 

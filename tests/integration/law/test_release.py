@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import orjson
 import pytest
 
 from core.errors import ConflictError, InvalidError, UnavailableError, UnknownNameError
+from pipeline.api import PipelineService
 from pipeline.redis_client import keys
+from pipeline.storages import lookup
 from tests.integration.law.release_scene import LawScene, basis, law_scene
 from tests.integration.support.operations_scene import FOR_EVER
 from tests.integration.support.pipeline_fixtures import a_vcon, new_uuid
@@ -197,3 +200,19 @@ async def test_the_sweep_keeps_withheld_vcons(law: LawScene) -> None:
     law.ops.client.expire(keys.vcon(vcon_uuid), 1000)
     await law.ops.sweep()
     assert law.ops.left(vcon_uuid) == FOR_EVER
+
+
+async def test_a_storage_outside_of_a_run(law: LawScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """StoreVcon asks, too: no storage gets the vCon if one of them may not."""
+    law.configure("crm")
+    ops = law.ops
+    plugins = {spec.name: each for spec, each in ops.configuration.plugins.storages.items()}
+    monkeypatch.setattr(lookup, "load_storage", lambda spec: plugins[spec.name])
+    parts: list[Any] = [None] * 14  # those that it does not use here
+    parts[2] = lookup.VconLookup(ops.configuration, ops.workers.store, ops.calls, 100)
+    parts[4], parts[5], parts[13] = ops.calls, ops.workers.queues, law.evaluation
+    service = PipelineService(ops.configuration, *parts, "0.4.0")
+    vcon_uuid = await law.ops.ingest(attachments=[basis("crm", granted=False)])
+    with pytest.raises(ConflictError, match="storage crm: PermissionDeniedError: purpose crm"):
+        await service.save(vcon_uuid, ["shelf", "crm"])
+    assert law.called() == []

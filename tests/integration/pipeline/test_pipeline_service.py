@@ -90,6 +90,7 @@ async def pipeline(scene: Scene, configuration: Configuration, monkeypatch: pyte
         untested,
         untested,
         untested,
+        untested,
         "0.4.0",
     )
     hearing.cancel()

@@ -72,7 +72,7 @@ class Apis:
         internal = InternalApi(
             self.configuration, most_bytes, intake, api, key_required=required, offload=offload
         )
-        unused: Any = [None] * 11  # other parts of the pipeline than the two APIs
+        unused: Any = [None] * 12  # other parts of the pipeline than the two APIs
         self.pipeline = PipelineService(self.configuration, internal, api, *unused, "0.4.0")
 
     def key(self, secret: str, name: str = "customer_data", **limits: Any) -> IngressKey:
