@@ -64,7 +64,7 @@ class DeliveryLedger:
         except UnavailableError:
             raise Parked(AWAY, PAUSE) from None
         if delivery is None:
-            raise GoneError(f"vCon {live.progress.vcon} is erased")
+            raise GoneError(live.progress.vcon)
         notes.digest = version.digest
         notes.began(kind, name, delivery)
         if kind == "egress":  # the script that ends the run does it, or this record is dropped
