@@ -52,6 +52,8 @@ _BEGIN = (
     "SET LOCAL TimeZone = 'UTC'",
     "SET LOCAL DateStyle = 'ISO'",
 )
+_HAS_TOMBSTONES = "SELECT to_regclass('law_tombstones')"
+_TOMBSTONES = "SELECT vcon_uuid::text, erasure::text FROM law_tombstones ORDER BY number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,13 @@ class Restoration:
             for each in (each for each in PARTITIONED if each.name == name and parts):
                 for statement in missing_statements(parts, each, _PAST):
                     self._connection.execute(statement.encode())
+
+    def tombstones(self) -> list[tuple[str, str]]:
+        """The uuids that are refused, and the erasures; none in backups of earlier versions."""
+        with _errors_translated():
+            if self._connection.execute(_HAS_TOMBSTONES).fetchone() == (None,):
+                return []
+            return self._connection.execute(_TOMBSTONES).fetchall()
 
     def set_sequence(self, name: str, value: int, *, used: bool) -> None:
         """Let a sequence go on from a value."""

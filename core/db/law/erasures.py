@@ -176,7 +176,7 @@ class ErasureRows:
     def request(self, new: NewErasure) -> None:
         """Insert a request."""
         with self._database.transaction() as session:
-            session.execute(_REQUEST, asdict(new))
+            session.execute(_REQUEST, asdict(new) | {"vcons": list(new.vcons)})
 
     def open_of(self, vcon_uuids: Sequence[str]) -> list[Row]:
         """Erasures of one of these vCons that have not ended, the oldest first."""

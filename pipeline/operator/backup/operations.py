@@ -7,7 +7,7 @@ empty, and only Redis has to be emptied before another try.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
@@ -45,6 +45,8 @@ from schemas.operator.backup import (
 
 LISTS, KEYS, VCONS, LAST, SEQUENCES = "lists", "keys", "vcons", "last", "sequences"
 TABLE = "table:"
+LAID_AT_ONCE = 500
+"""Tombstones of one script."""
 TOLD_EVERY = 2.0
 """Seconds between two lines of progress."""
 
@@ -199,12 +201,19 @@ class Backups:
             tell("Redis")
             try:
                 await _write(redis, file)
+                await self._refuse(await in_own_thread(database.tombstones))
             except PatchcordError as error:
                 msg = f"{error}; Postgres is unchanged, Redis has a part of the backup: empty it"
                 kind = UnavailableError if isinstance(error, UnavailableError) else InvalidError
                 raise kind(msg) from error
         await in_own_thread(migrate, self._settings)
         return redis.returned
+
+    async def _refuse(self, tombstones: Sequence[tuple[str, str]]) -> None:
+        """Refuse what was erased while the backup was written: Redis is read before Postgres."""
+        for at in range(0, len(tombstones), LAID_AT_ONCE):
+            words = [word for pair in tombstones[at : at + LAID_AT_ONCE] for word in pair]
+            await self._redis.script("lay_tombstones", "", *words)
 
 
 async def _write(redis: RedisWriter, file: BinaryIO) -> None:

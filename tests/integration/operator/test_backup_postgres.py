@@ -15,6 +15,7 @@ from core.db.database import Database
 from core.errors import ConflictError, InvalidError
 from core.settings import DatabaseSettings
 from pipeline.operator.backup.format import Reader, Writer
+from pipeline.redis_client import keys
 from tests.emptying import empty
 from tests.integration.operator.backup_scene import BackupScene
 
@@ -207,3 +208,16 @@ async def test_what_no_backup_has_is_refused_before_anything_is_written(
     with pytest.raises(InvalidError, match=error):
         await backups.restore()
     assert backups.client.dbsize() == 0
+
+
+async def test_what_was_erased_is_refused_once_restored(
+    backups: BackupScene, database_url: str
+) -> None:
+    """Also if it was erased after Redis was read, and before Postgres was."""
+    erased = "019aa000-0000-7000-8000-000000000001"
+    with psycopg.connect(database_url) as connection:
+        connection.execute(f"INSERT INTO law_tombstones VALUES ('{erased}', 1, '{erased}')")
+    backups.client.json().set(keys.vcon(erased), ".", {"uuid": erased})
+    await backups.around()
+    assert backups.client.get(keys.tombstone(erased)) == erased
+    assert backups.client.get(keys.TOMBSTONES) is None  # the service removes what is there

@@ -15,6 +15,7 @@ from core.db.database import Database
 from core.db.identity import Identity
 from core.db.usage_and_audit import PartnerRecords
 from pipeline.custody.keeper import PostgresKeeper
+from pipeline.erasure.tombstones import Tombstones
 from pipeline.ingest.entry import Entry, entry_of
 from pipeline.ingest.idempotency import NO_KEY, Registration
 from pipeline.ingest.intake import Intake
@@ -40,6 +41,10 @@ SETTINGS: Any = SimpleNamespace(
 )
 
 
+async def _left(_vcon_uuid: str) -> bool:
+    return False
+
+
 @dataclass
 class RecoveryScene:
     """One Redis and Postgres, with replicas by name."""
@@ -57,8 +62,10 @@ class RecoveryScene:
 
     def watch(self, replica: str = "one", connection: RedisConnection | None = None) -> Any:
         """The watch of a replica."""
-        parts = SETTINGS, self.records, connection or self.connection, CONFIGURATION
-        built = build_watch(*parts, replica, self.write_history)
+        connection = connection or self.connection
+        lay = Tombstones(connection, self.records.erasures, self.calls, _left).recover
+        parts = SETTINGS, self.records, connection, CONFIGURATION
+        built = build_watch(*parts, replica, self.write_history, lay)
         assert isinstance(built, IdentityWatch)
         return built
 
