@@ -4,7 +4,8 @@ A person is kept as the keyed hash of a number or address, as the index of vCons
 never clear. Nothing is cached: what was recorded counts at the next step that asks.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from core.concurrency.thread_pool import BoundedCalls
@@ -18,6 +19,9 @@ type Address = Literal["tel", "mailto"]
 
 ADDRESSES: tuple[Address, ...] = ("tel", "mailto")
 """The members of a party by which it is known again."""
+
+MOST_ADDRESSES = 1000
+"""Different numbers and addresses of one vCon that are looked up; with more, it is denied."""
 
 type Known = Mapping[str, tuple[str, list[int]]]
 """By each hash that a row may have: the present hash, and the parties that have the address."""
@@ -43,17 +47,26 @@ class RecordedBases:
     def _of(self, vcon_uuid: str, parties: Sequence[Any]) -> list[RecordedBasis]:
         rows, any_for_parties = self._bases.of_vcon(vcon_uuid)
         found = [_record(row, vcon_uuid, None) for row in rows]
-        if any_for_parties and (known := self._known(parties)):
-            for row in self._bases.of_parties(list(known)):
-                subject, indexes = known[row.party or ""]
-                found += [_record(row, subject, index) for index in indexes]
+        if any_for_parties:
+            found += self._of_parties(_addresses(parties))
         return found
 
-    def _known(self, parties: Sequence[Any]) -> Known:
+    def _of_parties(self, written: Mapping[tuple[Address, str], list[int]]) -> list[RecordedBasis]:
+        if len(written) > MOST_ADDRESSES:  # one of them may be that of a person who denied
+            return [RecordedBasis(0, "", granted=False, at=datetime.now(UTC))]
+        if not (known := self._known(written)):
+            return []
+        found = []
+        for row in self._bases.of_parties(list(known)):
+            subject, indexes = known[row.party or ""]
+            found += [_record(row, subject, index) for index in indexes]
+        return found
+
+    def _known(self, written: Mapping[tuple[Address, str], list[int]]) -> Known:
         addresses: dict[tuple[Address, str], list[int]] = {}
-        for index, name, value in _addresses(parties):
+        for (name, value), indexes in written.items():
             for form in terms(name, value, self._index.region):
-                addresses.setdefault((name, form), []).append(index)
+                addresses.setdefault((name, form), []).extend(indexes)
         if not addresses:
             return {}
         keys = self._index.writing_keys()
@@ -93,12 +106,15 @@ class RecordedBases:
         return await self._calls(self._bases.page, vcon_uuid, parties, before, limit)
 
 
-def _addresses(parties: Sequence[Any]) -> Iterator[tuple[int, Address, str]]:
+def _addresses(parties: Sequence[Any]) -> dict[tuple[Address, str], list[int]]:
+    """The addresses as they are written, with the parties that have them."""
+    found: dict[tuple[Address, str], list[int]] = {}
     for index, party in enumerate(parties):
         for name in ADDRESSES:
             value = party.get(name) if isinstance(party, dict) else None
             if isinstance(value, str) and value:
-                yield index, name, value
+                found.setdefault((name, value), []).append(index)
+    return found
 
 
 def _record(row: KeptBasis, subject: str, party: int | None) -> RecordedBasis:

@@ -3,13 +3,29 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.uuids import Uuid
 
-type Purpose = Annotated[
-    str, Field(min_length=1, max_length=200, pattern=r"^[^*\s]([^*]*[^*\s])?$")
+LONGEST_TEXT = 200
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise ValueError("only characters that can be printed, and no spaces around them")
+    return text
+
+
+def _no_star(text: str) -> str:
+    if text == "*":
+        raise ValueError("a denial of every purpose has none")
+    return text
+
+
+type Words = Annotated[
+    str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_printable)
 ]
+type Purpose = Annotated[Words, AfterValidator(_no_star)]
 type Address = Annotated[str, Field(min_length=1, max_length=250)]
 type Basis = Literal[
     "consent",
@@ -56,7 +72,7 @@ class BasisToRecord(BasisSubject):
     basis: Basis = Field("consent", description="Of a grant")
     granted_at: AwareDatetime | None = Field(None, description="When it was given; now")
     expires_at: AwareDatetime | None = Field(None, description="When a grant ends; never")
-    ref: str | None = Field(None, min_length=1, max_length=200, description="Of its proof")
+    ref: Words | None = Field(None, description="Of its proof")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

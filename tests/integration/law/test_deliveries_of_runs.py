@@ -211,7 +211,7 @@ async def test_an_erased_vcon_is_given_to_no_step(scene: Scene, ledger: Ledger) 
     called: list[str] = []
 
     async def erases(vcon_uuid: str, *_: Any) -> str:
-        ledger.execute(f"INSERT INTO law_tombstones VALUES ('{vcon_uuid}', gen_random_uuid())")
+        ledger.execute(f"INSERT INTO law_tombstones VALUES ('{vcon_uuid}', 1, gen_random_uuid())")
         return vcon_uuid
 
     def saves(vcon_uuid: str, _options: Any) -> None:

@@ -12,7 +12,7 @@ from core.db.law.bases import EVERY_PURPOSE, Bases, NewBasis
 from core.errors import GoneError
 from pipeline.config.law import BasisPolicy
 from pipeline.law.basis.evaluation import evaluate
-from pipeline.ledger.recorded_bases import Address, RecordedBases
+from pipeline.ledger.recorded_bases import MOST_ADDRESSES, Address, RecordedBases
 from tests.integration.stored.stored_scene import index_of
 from tests.integration.support.pipeline_fixtures import new_uuid, postgres_calls
 
@@ -86,6 +86,16 @@ async def test_a_basis_counts_for_a_person_however_written(
     assert await error(bases, new_uuid()) == "PermissionDeniedError"
 
 
+async def test_more_addresses_than_are_looked_up(migrated: Database) -> None:
+    """Denied: one of them may be that of a person who denied. Repeated ones count once."""
+    bases = recorded_bases(migrated)
+    kept, _ = await bases.hashed("tel", NUMBER)
+    await bases.add(new(kept))
+    many = [{"tel": f"+1201555{each:04}"} for each in range(MOST_ADDRESSES + 1)]
+    assert await error(bases, new_uuid(), many) == "PermissionDeniedError"
+    assert await error(bases, new_uuid(), [{"tel": NUMBER}] * (MOST_ADDRESSES + 1)) is None
+
+
 async def test_a_denial_counts_also_after_another_secret(migrated: Database) -> None:
     """A later grant under the new secret is for the same person, and ends it."""
     before = recorded_bases(migrated, index_secret="earlier-secret-of-32-characters!!")
@@ -127,7 +137,8 @@ async def test_an_erased_vcon_gets_no_basis(migrated: Database) -> None:
     bases, gone = recorded_bases(migrated), new_uuid()
     with migrated.transaction() as session:
         statement = (
-            "INSERT INTO law_tombstones (vcon_uuid, erasure) VALUES (%(gone)s, gen_random_uuid())"
+            "INSERT INTO law_tombstones (vcon_uuid, number, erasure)"
+            " VALUES (%(gone)s, 1, gen_random_uuid())"
         )
         session.connection().exec_driver_sql(statement, {"gone": gone})
     with pytest.raises(GoneError, match=gone):
