@@ -229,6 +229,7 @@ class PipelineComposition:
             lookup=self._lookup,
             partner_admin=self._partners.admin,
             erasures=self._erasing.erasures,
+            traces=self._erasing.traces,
             identity_watch=lambda: self.identity_watch,
             recorded_bases=self._bases,
             load_plugins=self._load_plugins,

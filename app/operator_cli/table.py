@@ -23,6 +23,7 @@ from app.operator_cli.commands import (
     tail,
     withheld,
 )
+from app.operator_cli.commands.law import erasures
 
 COMMANDS: Sequence[CliCommand] = [
     *status.COMMANDS,
@@ -40,12 +41,14 @@ COMMANDS: Sequence[CliCommand] = [
     *withheld.COMMANDS,
     *people.COMMANDS,
     *bases.COMMANDS,
+    *erasures.COMMANDS,
     *keys.COMMANDS,
 ]
 
 GROUPS = {
     "basis": "record grants and denials for a vCon or a person, or show those recorded",
     "config": "show the running configuration, or what another one would change",
+    "erasure": "erase under the law, and show how far erasures are",
     "keys": "show, create, replace and revoke the keys of partners",
 }
 """`--help` of the first word of commands of two words."""

@@ -39,7 +39,7 @@ def verify(file: str, anchors: Sequence[str], *, as_json: bool) -> int:
     Raises:
         ConfigurationError: a file cannot be read, or there is nothing to verify with.
     """
-    text = _read(file)
+    text = _statement(_read(file))
     trusted = [_read(each) for each in anchors] or _configured()
     try:
         found = verified(text, ERASURE_STATEMENT, trusted, datetime.now(UTC))
@@ -52,6 +52,17 @@ def verify(file: str, anchors: Sequence[str], *, as_json: bool) -> int:
     else:
         sys.stdout.writelines(f"{one_line(each)}\n" for each in _lines(found))
     return EXIT_GENUINE
+
+
+def _statement(text: str) -> str:
+    """The statement in the JSON of an erasure, as `erasure show --json` prints it, or the text."""
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        found = orjson.loads(text).get("statement")
+    except ValueError:
+        return text
+    return found if isinstance(found, str) else ""
 
 
 def _read(file: str) -> str:

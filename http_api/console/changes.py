@@ -66,6 +66,11 @@ UNCERTAIN = (
 )
 DECISIONS = (("true", "granted"), ("false", "denied"))
 BASES = tuple((each, each.replace("_", " ")) for each in get_args(Basis.__value__))
+_ERASURE = (
+    Field("hold", "Hold", hint="a reference, no name: erase nothing yet"),
+    Field("dry_run", "Only show what would be erased", "check", "true"),
+)
+_ANSWERS = (("acknowledged", "has erased the vCon"), ("cannot", "cannot, or will not"))
 _TABLE = (
     Change(
         "pause",
@@ -187,6 +192,57 @@ _TABLE = (
             Field("ref", "Proof", hint="where it is kept, such as a ticket"),
         ],
         after="/console/withheld",
+    ),
+    Change(
+        "erase_vcon",
+        "Erase a vCon under the law",
+        "It is erased wherever it was delivered, with what links made of it; its uuid comes in no"
+        " more. First only look what would be erased; then erase. This cannot be taken back.",
+        "Go on",
+        [Field("vcon_uuid", "vCon", "given"), *_ERASURE],
+        after="/console/erasures",
+        template="erasure_requested.html",
+        is_grave=True,
+    ),
+    Change(
+        "erase_party",
+        "Erase a person's vCons under the law",
+        "They are erased wherever they were delivered; their uuids come in no more. First only look"
+        " what would be erased; then erase. This cannot be taken back.",
+        "Go on",
+        [
+            Field("tel", "Phone number", "given"),
+            Field("mail", "Mail address", "given"),
+            Field("name", "Name", "given"),
+            Field("suppress", "Deny every purpose for later vCons, too", "check"),
+            *_ERASURE,
+        ],
+        after="/console/erasures",
+        template="erasure_requested.html",
+        is_grave=True,
+    ),
+    Change(
+        "erasure_release",
+        "End the hold of an erasure",
+        "The erasure begins within seconds. This cannot be taken back.",
+        "Erase now",
+        [Field("id", "Erasure", "given")],
+        after="/console/erasures",
+        is_grave=True,
+    ),
+    Change(
+        "erasure_answer",
+        "Note what a destination has answered",
+        "For answers that come by other means, such as a letter. The statement has them.",
+        "Note it",
+        [
+            Field("id", "Erasure", "given"),
+            Field("kind", "Kind", "given"),
+            Field("name", "Destination", "given"),
+            Field("vcon_uuid", "vCon", "given"),
+            Field("answer", "It", "choice", "acknowledged", choices=_ANSWERS),
+        ],
+        after="/console/erasures",
     ),
     Change(
         "keys_create",

@@ -6,7 +6,15 @@ from starlette.responses import Response
 from core.errors import UnknownNameError
 from http_api.console import changes, sign_in
 from http_api.console.static_files import static_answer
-from http_api.console.views import administration, failures, law, overview, vcons, work
+from http_api.console.views import (
+    administration,
+    erasures,
+    failures,
+    law,
+    overview,
+    vcons,
+    work,
+)
 from http_api.console.visit import Entry, Page, Visit
 
 _NAME = TypeAdapter(str)
@@ -50,6 +58,9 @@ PAGES = (
     Page("GET", "/console/vcon/{vcon_uuid}/content", vcons.content),
     Page("GET", "/console/vcon/{vcon_uuid}/json", vcons.document),
     Page("GET", "/console/vcon/{vcon_uuid}/recording/{number}", vcons.recording),
+    Page("GET", "/console/erasures", erasures.page),
+    Page("GET", "/console/erasures/{erasure_id}", erasures.one),
+    Page("GET", "/console/erasures/{erasure_id}/statement", erasures.statement),
     Page("GET", "/console/configuration", administration.configuration),
     Page(
         "POST",

@@ -37,6 +37,7 @@ NAVIGATION = (
     ("/console/withheld", "Withheld", "withheld"),
     ("/console/partners", "Partners", "partners"),
     ("/console/search", "Search", "find"),
+    ("/console/erasures", "Erasures", "erasures"),
     ("/console/configuration", "Configuration", "config_diff"),
     ("/console/replicas", "Replicas", "replicas"),
     ("/console/audit", "Audit", "audit"),

@@ -29,6 +29,7 @@ class ErasureParts:
 
     erasures: Erasures
     work: ErasureWork
+    traces: Traces
     tombstones: Tombstones
 
 
@@ -45,6 +46,7 @@ def build_erasures(
 ) -> ErasureParts:
     """`calls` carries calls to Postgres; `drain` writes what waits for Postgres in Redis."""
     removal = Removal(connection, queues, operations)
+    traces = Traces(connection, index, records.law_traces, calls)
     tombstones = Tombstones(connection, records.erasures, calls, removal.remove)
     work = ErasureWork(
         records.erasures,
@@ -54,11 +56,11 @@ def build_erasures(
         tombstones,
         removal,
         Destinations(configuration, operations, lookup),
-        Traces(connection, index, records.law_traces, calls),
+        traces,
         drain,
         signing(configuration),
     )
-    return ErasureParts(Erasures(records.erasures, calls, work), work, tombstones)
+    return ErasureParts(Erasures(records.erasures, calls, work), work, traces, tombstones)
 
 
 def signing(configuration: Configuration) -> Callable[[Erasure, datetime], Awaitable[str | None]]:

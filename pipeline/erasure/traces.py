@@ -6,7 +6,7 @@
 | `failure_causes` | message, example and error are removed where a run of the vCon failed so |
 | `pc:run:` | removed: a checkpoint has the texts of errors, too |
 | `law_salts` | the salt is forgotten, so that no commitment can be compared with a document |
-| `law_bases` | of a party: the hash of its number or address is removed |
+| `law_bases` | grants for a party lose the hash of its number or address; denials keep it |
 
 Queue entries, dead letters with their causes, search keys, media and rows of custody go with the
 document (`pipeline/admin/operations.py`), the terms of `vcon_index` with the last copy. Logs, spans
@@ -50,5 +50,5 @@ class Traces:
         await self._calls(self._rows.forget_salts, vcon_uuids)
 
     async def forget_party(self, terms: Sequence[str]) -> None:
-        """Forget whose recorded bases these are; `terms`: every hash of the party's value."""
+        """Forget whose recorded grants these are; `terms`: every hash of the party's value."""
         await self._calls(self._rows.forget_party, terms)

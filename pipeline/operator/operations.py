@@ -19,7 +19,7 @@ from pipeline.operator.backup import recovering
 from pipeline.operator.backups import Backups
 from pipeline.operator.causes import failures, replays
 from pipeline.operator.configuration import DIFF, SHOW, ConfigurationView
-from pipeline.operator.law import bases, withheld
+from pipeline.operator.law import bases, erasures, withheld
 from pipeline.operator.numbers.partners import PARTNERS, PartnerReader
 from pipeline.operator.numbers.slow import SLOW, SlowStepReader
 from pipeline.operator.numbers.stats import STATS, StatsReader
@@ -93,6 +93,7 @@ def rows(parts: Parts) -> list[Row]:
         *partner_keys.rows(parts),
         *withheld.rows(parts),
         *bases.rows(parts),
+        *erasures.rows(parts),
     ]
 
 

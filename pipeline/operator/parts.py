@@ -8,6 +8,7 @@ from pipeline.admin.operations import PipelineOperations
 from pipeline.admin.run_archive import RunArchive
 from pipeline.admin.runs import Runs
 from pipeline.erasure.erasures import Erasures
+from pipeline.erasure.traces import Traces
 from pipeline.ingest.admin import PartnerAdmin
 from pipeline.ledger.recorded_bases import RecordedBases
 from pipeline.live_config import Configuration
@@ -36,6 +37,7 @@ class Parts:
     lookup: VconLookup
     partner_admin: PartnerAdmin
     erasures: Erasures
+    traces: Traces
     identity_watch: Callable[[], IdentityWatch | None]
     """Of this process; None with CUSTODY=redis."""
     recorded_bases: RecordedBases

@@ -37,7 +37,10 @@ class VconErasure(_Order):
 
 
 class PartyErasure(_Order, Person):
-    """The person whose vCons are erased; `suppress`: later ones of the person are refused, too."""
+    """The person whose vCons are erased.
+
+    `suppress`: a denial of every purpose is recorded for the number or address.
+    """
 
     suppress: bool = False
     limit: int = Field(1000, ge=1, le=MOST_ERASED)
@@ -46,6 +49,8 @@ class PartyErasure(_Order, Person):
     def _one(self) -> Self:
         if len(self.given) != 1:
             raise ValueError("give exactly one of tel, mail, name")
+        if self.suppress and self.name is not None:
+            raise ValueError("suppress: needs tel or mail, since a name is many people's")
         return self
 
 
@@ -107,6 +112,15 @@ class ErasureQuery(BaseModel):
 
 class HoldToRelease(ErasureQuery):
     """The held erasure that shall be carried out now."""
+
+
+class DestinationAnswer(ErasureQuery):
+    """What a destination has said: of one of its vCons, or of all of them."""
+
+    kind: str = Field(min_length=1, max_length=20)
+    name: str = Field(min_length=1, max_length=200)
+    answer: Literal["acknowledged", "cannot"] = "acknowledged"
+    vcon_uuid: Uuid | None = None
 
 
 class ErasuresQuery(BaseModel):

@@ -10,7 +10,8 @@ from app.operator_cli.words import count, uuid_word, within
 from schemas.operator.people import ErasedVcon, EraseParameters, EraseResult, FindQuery, FoundPage
 
 
-def _add_person(parser: argparse.ArgumentParser) -> Any:
+def add_person(parser: argparse.ArgumentParser) -> Any:
+    """Add the arguments that name a person; their group."""
     group = parser.add_mutually_exclusive_group(required=True)
     group.add_argument("--tel", metavar="NUMBER", help="a phone number, in any notation")
     group.add_argument("--mail", metavar="ADDRESS", help="an address of a party")
@@ -21,12 +22,13 @@ def _add_person(parser: argparse.ArgumentParser) -> Any:
     return group
 
 
-def _person(words: argparse.Namespace) -> dict[str, Any]:
+def person(words: argparse.Namespace) -> dict[str, Any]:
+    """The value that was given, as arguments of an operation."""
     return {"tel": words.tel, "mail": words.mail, "name": words.party}
 
 
 def _add_find(parser: argparse.ArgumentParser) -> None:
-    _add_person(parser)
+    add_person(parser)
     parser.add_argument(
         "--limit",
         type=within(count, FindQuery, "limit"),
@@ -38,7 +40,7 @@ def _add_find(parser: argparse.ArgumentParser) -> None:
 
 
 def _find_arguments(words: argparse.Namespace) -> Mapping[str, Any]:
-    return {**_person(words), "limit": words.limit, "cursor": words.cursor}
+    return {**person(words), "limit": words.limit, "cursor": words.cursor}
 
 
 def _render_found(page: FoundPage) -> Sequence[Shown]:
@@ -59,7 +61,7 @@ def _render_found(page: FoundPage) -> Sequence[Shown]:
 
 
 def _add_erase(parser: argparse.ArgumentParser) -> None:
-    group = _add_person(parser)
+    group = add_person(parser)
     group.add_argument(
         "--uuid", type=uuid_word, action="append", metavar="UUID", help="of a vCon; may be repeated"
     )
@@ -75,7 +77,7 @@ def _add_erase(parser: argparse.ArgumentParser) -> None:
 
 def _erase_arguments(words: argparse.Namespace) -> Mapping[str, Any]:
     told = {"uuids": words.uuid or [], "limit": words.limit, "dry_run": words.dry_run}
-    return {**_person(words), **told}
+    return {**person(words), **told}
 
 
 def _places(vcon: ErasedVcon, *outcomes: str) -> str:

@@ -11,7 +11,7 @@ UPDATE law_salts SET salt = NULL, forgotten_at = now()
 WHERE vcon_uuid = ANY(CAST(:vcons AS uuid[])) AND salt IS NOT NULL
 """)
 _FORGET_PARTY = text("""
-UPDATE law_bases SET party = NULL WHERE party = ANY(CAST(:terms AS text[]))
+UPDATE law_bases SET party = NULL WHERE party = ANY(CAST(:terms AS text[])) AND granted
 """)
 
 
@@ -27,6 +27,9 @@ class LawTraces:
             session.execute(_FORGET_SALTS, {"vcons": list(vcon_uuids)})
 
     def forget_party(self, terms: Sequence[str]) -> None:
-        """Forget whose the bases recorded for this party are; `terms`: every hash it may have."""
+        """Forget whose the grants recorded for this party are; `terms`: every hash it may have.
+
+        Denials stay: without them later vCons of the party might be processed.
+        """
         with self._database.transaction() as session:
             session.execute(_FORGET_PARTY, {"terms": list(terms)})

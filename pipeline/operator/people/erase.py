@@ -76,26 +76,36 @@ class Erase:
             UnavailableError: Postgres or Redis cannot be reached; it can be repeated.
             InvalidError: there is no reason, or nothing that can be searched.
         """
+        selection = await self.selected(wanted, call)
+        if wanted.dry_run:
+            return _result(wanted, selection, [await self._preview(t) for t in selection.targets])
+        await self.audit("erase", wanted, call, {"found": len(selection.targets)})
+        erased = await self._all(selection.targets, wanted, call)
+        result = _result(wanted, selection, erased)
+        done = [each.uuid for each in erased if each.complete][:SHOWN]
+        told = {"erased": result.erased, "left": result.left, "vcons": done}
+        await self.audit("erased", wanted, call, told)
+        return result
+
+    async def selected(self, wanted: EraseParameters, call: Call) -> Selection:
+        """The vCons that an erasure would be about.
+
+        Raises:
+            UnavailableError: Postgres or Redis cannot be reached.
+            InvalidError: there is no reason, or nothing that can be searched.
+        """
         if not wanted.dry_run:
             checked_reason(call)
         await self._outbox.drain_waiting()
         selection = await select(wanted, self._find, self._index, call)
         if WITHOUT_POSTGRES in selection.notes:
             raise UnavailableError(f"{WITHOUT_POSTGRES}; nothing was erased")
-        if wanted.dry_run:
-            return _result(wanted, selection, [await self._preview(t) for t in selection.targets])
-        await self._audit("erase", wanted, call, {"found": len(selection.targets)})
-        erased = await self._all(selection.targets, wanted, call)
-        result = _result(wanted, selection, erased)
-        done = [each.uuid for each in erased if each.complete][:SHOWN]
-        told = {"erased": result.erased, "left": result.left, "vcons": done}
-        await self._audit("erased", wanted, call, told)
-        return result
+        return selection
 
-    async def _audit(
+    async def audit(
         self, action: str, wanted: EraseParameters, call: Call, told: dict[str, Any]
-    ) -> None:
-        """Say by what was searched without the value: as its hash."""
+    ) -> str:
+        """Audit by what was searched without the value: by its hash, which is returned."""
         detail = {**told, "reason": checked_reason(call)}
         target = ""
         if wanted.given:
@@ -108,6 +118,7 @@ class Erase:
         else:
             detail["uuids"] = wanted.uuids[:SHOWN]
         await self._parts.partner_admin.audit(action, call.author, target, detail)
+        return target
 
     async def _all(
         self, targets: Sequence[Target], wanted: EraseParameters, call: Call

@@ -21,7 +21,7 @@ from core.settings import OperatorProcessSettings, load_settings
 from devstack.chaos.waiting import until
 from devstack.service import ServiceProcess
 from schemas.ingress_key import Author
-from schemas.operator.people import EraseResult
+from schemas.law.erasures import Erasure
 from tests.acceptance.law.person import Person
 from tests.canaries import canary
 from tests.dumps import Piece, of_postgres, of_redis
@@ -32,6 +32,7 @@ from tests.law_keys import certificate_pem, ec_key, private_pem
 
 TOKEN = canary("token-of-the-law-acceptance-71c5")
 SECONDS = 60.0
+ERASE = "/erase"
 KEY = ec_key("law acceptance")
 CHAINS: dict[str, Any] = {
     "kept": {
@@ -203,13 +204,24 @@ class Conversations:
 
         await until(is_so, f"{count} runs in the history", SECONDS)
 
-    async def erase(self, person: Person) -> EraseResult:
-        """Perform the erasure as the command does."""
+    async def perform(self, operation: str, **arguments: Any) -> Any:
+        """Perform an operation as a command does."""
         call = Call(Author(actor="test"), "asked for it")
         async with session(load_settings(OperatorProcessSettings)) as operator:
-            result = await operator.perform("erase", {"tel": person.tel}, call)
-        assert isinstance(result, EraseResult)
-        return result
+            return await operator.perform(operation, arguments, call)
+
+    async def ended(self, erasure_id: str) -> Erasure:
+        """The erasure once it has ended."""
+
+        async def has_ended() -> bool:
+            with psycopg.connect(self.around.database_url) as connection:
+                ended = "SELECT ended_at IS NOT NULL FROM law_erasures WHERE id = %s"
+                return connection.execute(ended, [erasure_id]).fetchone() == (True,)
+
+        await until(has_ended, "the erasure to end", SECONDS)
+        found = await self.perform("erasure", id=erasure_id)
+        assert isinstance(found, Erasure)
+        return found
 
     def everything(self) -> Iterator[Piece]:
         """All that the system keeps: keys, rows, files, objects, logs, spans and metrics."""
@@ -274,7 +286,11 @@ def _config(folder: Path, s3_url: str, receiver_url: str) -> dict[str, Any]:
         "storages": {
             "files": {"module": "storage.file", "options": {"path": str(folder / "files")}},
             "bucket": {"module": "storage.s3", "options": s3},
-            "receiver": {"module": "storage.webhook", "options": {"webhook-urls": [receiver_url]}},
+            "receiver": {
+                "module": "storage.webhook",
+                "options": {"webhook-urls": [receiver_url]},
+                "erase": {"url": f"{receiver_url}{ERASE}"},
+            },
             "broken": {
                 "module": "law_broken",
                 "retries": 0,
@@ -285,5 +301,5 @@ def _config(folder: Path, s3_url: str, receiver_url: str) -> dict[str, Any]:
         },
         "law": {"keys": {"signing": {"private": private_pem(KEY), "chain": certificate_pem(KEY)}}},
         "tracers": {"gossip": {"module": "law_gossip"}},
-        "chains": CHAINS,
+        "chains": {name: {**chain, "custody": 1} for name, chain in CHAINS.items()},
     }

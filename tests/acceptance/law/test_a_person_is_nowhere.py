@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.db.database import Database
+from pipeline.law.writing.statements import ERASURE_REQUEST, ERASURE_STATEMENT, verified
 from pipeline.redis_client import client
-from tests.acceptance.law.conversations import Around, Conversations, conversations
+from schemas.law.erasures import Erasure
+from tests.acceptance.law.conversations import ERASE, KEY, Around, Conversations, conversations
 from tests.acceptance.law.person import Person
 from tests.integration.support.http_stand_in import StandIn, stand_in
 from tests.integration.support.otlp_collector import collector
+from tests.law_keys import public_pem
 
 KINDS = {"file", "object", "redis", "table"}
 """Where the values of a person are before the erasure."""
+STATES = {
+    ("redis", "redis"): "verified",
+    ("link", "second_try"): "cannot",
+    ("link", "refuse"): "cannot",
+    ("link", "replace"): "cannot",
+    ("tracer", "gossip"): "cannot",
+    ("storage", "files"): "verified",
+    ("storage", "bucket"): "verified",
+    ("storage", "receiver"): "acknowledged",
+    ("storage", "broken"): "deleted",
+    ("storage", "forgetful"): "cannot",
+    ("egress", "kept_out"): "cannot",
+}
+"""What became of each destination."""
 
 
 @pytest.fixture
@@ -32,7 +50,7 @@ async def system(
 ) -> AsyncIterator[Conversations]:
     """The system with what is around it, and its variables in this process, for commands."""
     servers = tmp_path, redis_url, database_url, database_environment
-    with stand_in(StandIn()) as receiver, collector() as traces:
+    with stand_in(StandIn(replies={ERASE: {"erased": True}})) as receiver, collector() as traces:
         around = Around(*servers, s3_url, bucket, traces, receiver)
         for name, value in around.settings.items():
             monkeypatch.setenv(name, value)
@@ -47,17 +65,41 @@ async def test_nothing_is_found_of_an_erased_person(system: Conversations) -> No
     """Neither in a key, a row, a file, an object, a line, a span nor a metric."""
     person, other = Person(), Person()
     await system.post("waiting", other.vcon())
+    del system.fed["waiting"]
     await system.feed(person)
     before = person.traces(system.everything())
     assert {where.split()[0] for where in before} == KINDS
-    result = await system.erase(person)
-    left = {
-        place.place
-        for each in result.vcons
-        if not each.complete
-        for place in each.places
-        if place.error
-    }
-    assert (result.found, left) == (6, {"receiver", "forgetful"})
+    preview = await system.perform("erase_party", tel=person.tel, dry_run=True)
+    assert (preview.found, preview.erasure) == (6, None)
+    assert before.keys() - {"redis pc:index"} <= person.traces(system.everything()).keys()
+    requested = await system.perform("erase_party", tel=person.tel)
+    erasure = await system.ended(requested.erasure.id)
     assert person.traces(system.everything()) == {}
     assert other.traces(system.everything())
+    states = {(each.kind, each.name): each.state for each in erasure.targets}
+    assert states == STATES
+    check_statement(system, erasure)
+    await check_doors(system, person)
+    assert person.traces(system.everything()) == {}
+
+
+def check_statement(system: Conversations, erasure: Erasure) -> None:
+    """It can be verified, and says what is true."""
+    [text, anchor] = [erasure.statement or "", public_pem(KEY)]
+    said = verified(text, ERASURE_STATEMENT, [anchor], datetime.now(UTC)).content
+    assert said["state"] == erasure.state == "complete_with_exceptions"
+    assert {each["name"] for each in said["exceptions"]} >= {"forgetful", "kept_out"}
+    assert set(system.fed.values()) < set(said["vcons"])
+    told = [each for path, _, each in system.around.receiver.got if path == ERASE]
+    assert told
+    for each in told:
+        asked = verified(each.decode(), ERASURE_REQUEST, [anchor], datetime.now(UTC)).content
+        assert asked["erasure"] == erasure.id
+
+
+async def check_doors(system: Conversations, person: Person) -> None:
+    """No uuid comes back: not sent again, pushed by hand, read from a storage, nor replayed."""
+    for chain, vcon_uuid in system.fed.items():
+        document = person.vcon(uuid=vcon_uuid)
+        sent = await system.http.post("/vcon", params={"ingress_lists": chain}, json=document)
+        assert sent.status_code == 410, sent.text

@@ -54,12 +54,12 @@ async def test_errors_and_salts_are_forgotten_and_those_of_others_stay(
 
 
 async def test_a_party_is_forgotten_under_every_hash(people: People, traces: Traces) -> None:
-    """The basis stays, of nobody in particular."""
+    """The grant stays without a subject; a denial protects the party, and stays as it is."""
     insert = (
         "INSERT INTO law_bases (party, purpose, granted, basis, granted_at, actor)"
-        " VALUES (:party, 'transcription', true, 'consent', now(), 'test')"
+        " VALUES (:party, 'transcription', :granted, 'consent', now(), 'test')"
     )
-    for party in ("t-new", "t-old", "t-other"):
-        run_sql(people, insert, party=party)
-    await traces.forget_party(["t-new", "t-old"])
-    assert people.rows("SELECT party FROM law_bases ORDER BY id") == [None, None, "t-other"]
+    for party, granted in (("new", True), ("old", True), ("other", True), ("new", False)):
+        run_sql(people, insert, party=party, granted=granted)
+    await traces.forget_party(["new", "old"])
+    assert people.rows("SELECT party FROM law_bases ORDER BY id") == [None, None, "other", "new"]

@@ -74,6 +74,19 @@ async def test_as_json_it_is_whole(folder: Path, capsys: pytest.CaptureFixture[s
     assert told["statement"] == SAID
 
 
+async def test_it_may_be_in_the_json_of_an_erasure(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `erasure show --json` prints it."""
+    shown = {"id": ERASURE, "statement": (folder / "statement").read_text()}
+    (folder / "erasure.json").write_text(json.dumps(shown, indent=2))
+    assert await verify(folder, "erasure.json", "public.pem") == 0
+    for text in ('{"id": 1}', '{"statement": 7}', "{"):
+        (folder / "erasure.json").write_text(text)
+        assert await verify(folder, "erasure.json", "public.pem") == 1
+    assert "genuine" in capsys.readouterr().out
+
+
 async def test_it_may_come_from_standard_input(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,189 @@
+"""Erasures under the law: requests for them, holds, what destinations answer, and how far they are.
+
+Which vCons an erasure is about is decided here, as the operation `erase` does; what becomes of them
+is in `pipeline/erasure/`, in the background. The value of a person is neither kept nor audited: the
+audit has its keyed hash, and so has an erasure that also refuses later vCons of the person.
+"""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+
+from core.db.law.bases import EVERY_PURPOSE, NewBasis
+from core.operator_interfaces import Call, Operation
+from pipeline.erasure.erasures import Erasures, Request
+from pipeline.erasure.traces import Traces
+from pipeline.operator.parts import Parts
+from pipeline.operator.people.erase import Erase
+from pipeline.operator.row import Row, about
+from schemas.law.erasures import (
+    DestinationAnswer,
+    Erasure,
+    ErasurePage,
+    ErasureQuery,
+    ErasureResult,
+    ErasuresQuery,
+    HoldToRelease,
+    PartyErasure,
+    VconErasure,
+)
+from schemas.operator.people import EraseParameters
+
+OF_VCON = Operation(
+    "erase_vcon", "Erase a vCon under the law", VconErasure, ErasureResult, changes=True
+)
+OF_PARTY = Operation(
+    "erase_party",
+    "Erase a person's vCons under the law",
+    PartyErasure,
+    ErasureResult,
+    changes=True,
+    people=True,
+)
+ONE = Operation("erasure", "One erasure with its destinations", ErasureQuery, Erasure)
+PAGE = Operation("erasures", "Erasures under the law", ErasuresQuery, ErasurePage)
+RELEASE = Operation(
+    "erasure_go_on", "End the hold of an erasure", HoldToRelease, Erasure, changes=True
+)
+ANSWER = Operation(
+    "erasure_answer",
+    "Note that a destination has erased a vCon, or cannot",
+    DestinationAnswer,
+    Erasure,
+    changes=True,
+)
+
+
+class ErasureOperations:
+    """Requests erasures and shows them."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._index = parts.index
+        self._erase = Erase(parts)
+        self._erasures: Erasures = parts.erasures
+        self._traces: Traces = parts.traces
+        self._bases = parts.recorded_bases
+
+    async def of_vcon(self, wanted: VconErasure, call: Call) -> ErasureResult:
+        """Erase a vCon, and what links made of it.
+
+        Raises:
+            ConflictError: an erasure of one of them is held.
+            UnavailableError: Postgres or Redis cannot be reached; nothing was requested.
+        """
+        sought = EraseParameters(uuids=[wanted.vcon_uuid], dry_run=wanted.dry_run)
+        return await self._requested(wanted, sought, call)
+
+    async def of_party(self, wanted: PartyErasure, call: Call) -> ErasureResult:
+        """Erase the vCons of a person, at most `limit`, and whose the recorded grants are.
+
+        With `suppress` a denial of every purpose is recorded for the person.
+
+        Raises:
+            InvalidError: nothing that can be searched is in the value.
+            ConflictError: an erasure of one of the vCons is held.
+            UnavailableError: Postgres or Redis cannot be reached; nothing was requested.
+        """
+        person = wanted.model_dump(include={"tel", "mail", "name", "limit", "dry_run"})
+        return await self._requested(wanted, EraseParameters(**person), call)
+
+    async def _requested(
+        self, wanted: VconErasure | PartyErasure, sought: EraseParameters, call: Call
+    ) -> ErasureResult:
+        if wanted.dry_run:
+            shown = await self._erase.erase(sought, call)
+            told = {"found": shown.found, "more": shown.more, "notes": shown.notes}
+            return ErasureResult(dry_run=True, vcons=shown.vcons, **told)
+        selection = await self._erase.selected(sought, call)
+        vcons = [each.uuid for each in selection.targets]
+        detail = {"found": len(vcons), "hold": wanted.hold, "suppress": _suppresses(wanted)}
+        operation = OF_PARTY.name if sought.given else OF_VCON.name
+        party = await self._erase.audit(operation, sought, call, detail)
+        request = Request(
+            vcons,
+            call.author.actor,
+            call.author.ref,
+            subject="party" if sought.given else "vcon",
+            hold=wanted.hold,
+            suppress=_suppresses(wanted),
+            party=party if sought.given else None,
+        )
+        if request.suppress:
+            await self._bases.add(_denial(party, call))
+        erasure = await self._erasures.request(request)
+        if wanted.hold is None:
+            await self._forget_party(sought)
+        told = {"found": len(vcons), "more": selection.more, "notes": selection.notes}
+        return ErasureResult(dry_run=False, erasure=erasure, **told)
+
+    async def _forget_party(self, sought: EraseParameters) -> None:
+        for name, value in sought.given:
+            known = await self._index.keys()
+            await self._traces.forget_party(known.sought(name, self._index.normal(name, value)))
+
+    async def one(self, query: ErasureQuery, _call: Call) -> Erasure:
+        """An erasure with its destinations and, once it has ended, its statement.
+
+        Raises:
+            UnknownNameError: there is none with this id.
+        """
+        return await self._erasures.get(query.id)
+
+    async def page(self, query: ErasuresQuery, _call: Call) -> ErasurePage:
+        """A page of erasures, newest first."""
+        return await self._erasures.page(query.limit, query.cursor, open_only=query.open_only)
+
+    async def release(self, wanted: HoldToRelease, _call: Call) -> Erasure:
+        """Let a held erasure begin.
+
+        Raises:
+            UnknownNameError: there is none with this id.
+            ConflictError: it is not held.
+        """
+        return await self._erasures.go_on(wanted.id)
+
+    async def answer(self, told: DestinationAnswer, _call: Call) -> Erasure:
+        """Note what a destination has said by other means, such as a letter.
+
+        Raises:
+            UnknownNameError: there is no such erasure or destination.
+            ConflictError: the erasure has ended, or no answer is missing.
+        """
+        place = told.kind, told.name, told.answer
+        return await self._erasures.answer(told.id, *place, told.vcon_uuid)
+
+
+def _denial(party: str, call: Call) -> NewBasis:
+    """Of every purpose, from now on: steps with `requires` get no later vCon of the person."""
+    return NewBasis(
+        vcon_uuid=None,
+        party=party,
+        purpose=EVERY_PURPOSE,
+        granted=False,
+        basis="consent",
+        granted_at=None,
+        expires_at=None,
+        actor=call.author.actor,
+        ref=call.author.ref,
+    )
+
+
+def _suppresses(wanted: VconErasure | PartyErasure) -> bool:
+    return isinstance(wanted, PartyErasure) and wanted.suppress
+
+
+def _audits_itself(_parameters: BaseModel) -> None:
+    """A request is audited by the hash of the value; its secret is read from Postgres."""
+
+
+def rows(parts: Parts) -> Sequence[Row]:
+    """The operations of this file."""
+    erasures = ErasureOperations(parts)
+    return [
+        Row(OF_VCON, erasures.of_vcon, _audits_itself),
+        Row(OF_PARTY, erasures.of_party, _audits_itself),
+        Row(ONE, erasures.one),
+        Row(PAGE, erasures.page),
+        Row(RELEASE, erasures.release, about("id")),
+        Row(ANSWER, erasures.answer, about("id")),
+    ]
