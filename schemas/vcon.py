@@ -24,6 +24,10 @@ KNOWN_VERSIONS = frozenset({"0.0.1", "0.0.2", "0.1.0", "0.2.0", "0.3.0", CANONIC
 RECEIVED = {"created_at_source": "receipt"}
 """Marks a vCon that came without `created_at`: its value is the time of receipt."""
 
+TOLD_BY_UUID = {"created_at_source": "uuid"}
+"""The same for one whose uuid, of version 7 or 8, has the time."""
+SOURCES = (RECEIVED["created_at_source"], TOLD_BY_UUID["created_at_source"])
+
 CONTAINERS = ("parties", "dialog", "analysis", "attachments")
 """The lists of objects that every vCon may have."""
 

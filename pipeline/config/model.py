@@ -224,6 +224,11 @@ class Chain:
     """The problems of its plugins, which disable it. Replicas may differ in them: not hashed."""
 
     @property
+    def opens(self) -> bool:
+        """Whether it opens or demands signed or encrypted vCons."""
+        return self.verify != "off" or bool(self.decrypt_with)
+
+    @property
     def is_on(self) -> bool:
         """Whether it reads its ingress lists: it is enabled, and not broken."""
         return self.enabled and not self.broken

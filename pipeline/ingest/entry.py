@@ -14,6 +14,7 @@ import orjson
 from core.concurrency.helper_process import Offload
 from core.concurrency.thread_pool import in_own_thread, one_at_a_time
 from core.errors import InvalidError, TooLargeError
+from pipeline.config.law import Law, Trust
 from pipeline.config.model import Chain
 from pipeline.law.reading.packing import MAGIC
 from pipeline.media.rules import NOTHING, Rule, TakenText, in_force, stripped_text
@@ -26,9 +27,16 @@ from pipeline.vcon.envelope import (
     with_address,
 )
 from pipeline.vcon.fields import holds_storable
-from pipeline.vcon.normalization import created_at_epoch, normalised, search_keys, sorted_text
+from pipeline.vcon.normalization import (
+    created_at_epoch,
+    dated,
+    normalised,
+    search_keys,
+    sorted_text,
+)
+from pipeline.vcon.opened import at_door
 from pipeline.vcon.validation import findings
-from schemas.vcon import RECEIVED
+from schemas.vcon import RECEIVED, SOURCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,8 @@ class Entry:
     """Whether Redis gets it in pieces; None: not determined yet."""
     pieces: Pieces | None = None
     """Those, if they are made."""
+    original: bytes = field(default=b"", repr=False)
+    """The signed form in which the vCon came, if a chain has opened it."""
     taken: TakenText | None = None
     """What Redis gets in place of the document, where bodies are kept beside it."""
 
@@ -136,19 +146,37 @@ FEW = 5_000
 
 
 async def make_entry(
-    offload: Offload, vcon: object, most_bytes: int, chains: Iterable[Chain] = ()
+    offload: Offload,
+    vcon: object,
+    most_bytes: int,
+    chains: Iterable[Chain] = (),
+    law: Law | None = None,
 ) -> Entry:
     """`entry_of`; for a vCon that is large, or packed and may be, in a thread or by `offload`.
 
     `offload` runs elsewhere, since parsing holds the interpreter's lock. It has to copy the vCon
-    there and back, which takes longer than parsing one of few long texts.
+    there and back, which takes longer than parsing one of few long texts. A signed or encrypted
+    vCon is opened in a thread, for chains that open it.
     """
     media = in_force()
+    chains = list(chains)
+    if any(chain.opens for chain in chains):
+        return await one_at_a_time(_opened_entry, vcon, most_bytes, chains, law, media)
     if not isinstance(vcon, str | bytes) or _is_small_json(vcon):
         return entry_of(vcon, most_bytes, chains, media)
     plain = [_without_plugins(chain) for chain in chains]
     elsewhere = one_at_a_time if await in_own_thread(_has_few_values, vcon) else offload
     return await elsewhere(entry_in_pieces, vcon, most_bytes, plain, media)
+
+
+def _opened_entry(
+    vcon: object, most_bytes: int, chains: Sequence[Chain], law: Law | None, media: Rule
+) -> Entry:
+    trust = Trust() if law is None else law.trust
+    found = at_door(vcon, chains, trust, most_bytes, datetime.now(UTC))
+    entry = entry_of(found.vcon, most_bytes, chains, media)
+    warnings = [*found.warnings, *entry.warnings]
+    return replace(entry, original=found.original, warnings=warnings)
 
 
 def _is_small_json(text: str | bytes) -> bool:
@@ -194,21 +222,18 @@ def checked(
     payload = inside(document, most_bytes) if is_envelope(document) else None
     check_accepted(document, chains, payload)
     whole = with_address(document, payload) if is_envelope(document) else document
-    return _dated(normalised(whole)), warnings
-
-
-def _dated(document: dict[str, Any]) -> dict[str, Any]:
-    """The vCon; without `created_at` it gets the time of receipt, marked as such."""
-    if document.get("created_at") is not None:
-        return document
-    return {**document, "created_at": datetime.now(UTC).isoformat(), **RECEIVED}
+    return dated(normalised(whole), datetime.now(UTC)), warnings
 
 
 def _without_receipt(document: dict[str, Any]) -> dict[str, Any]:
-    """The vCon without a time of receipt, which differs when the same request comes again."""
-    if not RECEIVED.items() <= document.items():
+    """The vCon without a time of receipt, which differs when the same request comes again.
+
+    A time that was read from the uuid is left out in the same way, as in digests of releases that
+    did not read it.
+    """
+    if document.get("created_at_source") not in SOURCES:
         return document
-    return {name: document[name] for name in document if name != "created_at"}
+    return {name: document[name] for name in document if name != "created_at"} | RECEIVED
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pipeline.custody.rows import IN_REDIS
 from pipeline.ingest.entry import Entry
 from pipeline.ingest.idempotency import Registration
 from pipeline.media import media
+from pipeline.redis_client import originals
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.document_pieces import CERTAINLY_SMALL, is_large
 from pipeline.redis_client.staging import staged
@@ -62,9 +63,10 @@ class EntryWriter:
         has no use for is deleted again.
         """
         document: bytes | str = entry.in_redis
-        large = entry.large
-        if large is None:
-            large = len(document) >= CERTAINLY_SMALL and is_large(document)
+        if entry.original:
+            how = entry.vcon_uuid, entry.digest, entry.original
+            await originals.offer(self._connection, *how)
+        large = _is_large(entry)
         script = ("ingest", entry.vcon_uuid)
         if large or entry.taken is not None:
             look = ONLY_LOOK if row is not None and self._keeper.is_kept else ""
@@ -105,6 +107,12 @@ class EntryWriter:
         if not ref and IN_REDIS_ALONE not in entry.warnings:
             entry.warnings.append(IN_REDIS_ALONE)
         return ref
+
+
+def _is_large(entry: Entry) -> bool:
+    if entry.large is not None:
+        return entry.large
+    return len(entry.in_redis) >= CERTAINLY_SMALL and is_large(entry.in_redis)
 
 
 def _needs_row(reply: Sequence[Any]) -> bool:

@@ -165,7 +165,7 @@ class Intake:
         entry.warnings.extend(warnings)
         words = (
             entry.created_at,
-            "\n".join([*entry.digests, *([str(len(entry.document))] if entry.taken else [])]),
+            _digests(entry),
             *(self._sorted_set, self._max_depth, self._trace_context()),
             *(owner.lineage, owner.claim),
             "" if key is None else keys.idempotent_digest(key),
@@ -324,6 +324,13 @@ def _busy(vcon_uuid: str) -> BusyError:
 def _unsure(vcon_uuid: str) -> UnavailableError:
     msg = f"the owner of vCon {vcon_uuid} cannot be determined at present; try again later"
     return UnavailableError(msg)
+
+
+def _digests(entry: Entry) -> str:
+    """The lines that `ingest.lua` expects of an entry."""
+    size = str(len(entry.document)) if entry.taken else ""
+    lines = [entry.digest, entry.earlier_digest, size, "s" if entry.original else ""]
+    return "\n".join(lines).rstrip("\n")
 
 
 _REFUSALS: dict[str, Callable[[str], PatchcordError]] = {

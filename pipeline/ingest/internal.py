@@ -96,7 +96,9 @@ class InternalApi:
 
     async def entry(self, vcon: object, chains: Iterable[Chain]) -> Entry:
         """The validated vCon in canonical form; see `entry_of`."""
-        return await make_entry(self._offload, vcon, self._max_vcon_bytes, chains)
+        return await make_entry(
+            self._offload, vcon, self._max_vcon_bytes, chains, self._configuration.config.law
+        )
 
     async def put(self, entry: Entry, key: str | None = None) -> None:
         """Store a vCon in no list, for the request with this idempotency key.

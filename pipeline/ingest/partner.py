@@ -185,7 +185,8 @@ class PartnerApi:
         if chain is None:
             check_unread(self._configuration.config, key.ingress_list, any_list=True)
         limits = (self._max_vcon_bytes, key.max_vcon_bytes or self._max_vcon_bytes)
-        return await make_entry(self._offload, vcon, min(limits), [chain] if chain else [])
+        chains, law = [chain] if chain else [], self._configuration.config.law
+        return await make_entry(self._offload, vcon, min(limits), chains, law)
 
     async def store(self, entry: Entry, key: IngressKey, request: Registration) -> Ingested:
         """Store and enqueue a vCon for the owner of the key."""

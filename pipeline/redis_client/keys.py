@@ -72,6 +72,7 @@ _TYPES_BY_PREFIX = {
     "pc:waiting:": "list",
     "pc:holds:": "set",
     "pc:about:": "hash",
+    "pc:signed:": "string",
     "pc:dead:": "hash",
     "pc:causes:": "hash",
     "pc:cause:": "zset",
@@ -115,6 +116,16 @@ def vcon(uuid: str) -> str:
 def about(vcon_uuid: str) -> str:
     """What the service knows of a vCon in Redis: its digest, owner, search terms, expiry."""
     return f"pc:about:{vcon_uuid}"
+
+
+def signed(vcon_uuid: str) -> str:
+    """The signed original of a vCon that was opened."""
+    return f"pc:signed:{vcon_uuid}"
+
+
+def offered_original(vcon_uuid: str, digest: str) -> str:
+    """The same, until the vCon with this digest is accepted."""
+    return f"pc:signed:{vcon_uuid}:{digest}"
 
 
 def media(vcon_uuid: str) -> str:

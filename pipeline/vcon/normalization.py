@@ -7,6 +7,7 @@ parts that are unchanged, so code that edits one document in place edits both.
 
 import copy
 import json
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,15 @@ import orjson
 from pipeline.vcon.fields import ENTRIES, TOP, each_entry, epoch_seconds, storable, with_older_names
 from pipeline.vcon.fields import with_todays_names as _renamed
 from schemas.uuids import canonical_uuid
-from schemas.vcon import CANONICAL_VERSION, CONTAINERS, TEXT_FORM, Document, Entry
+from schemas.vcon import (
+    CANONICAL_VERSION,
+    CONTAINERS,
+    RECEIVED,
+    TEXT_FORM,
+    TOLD_BY_UUID,
+    Document,
+    Entry,
+)
 
 # The body of an analysis or attachment with `encoding: json`: as JSON text, and as the value.
 #
@@ -123,6 +132,10 @@ _MANY = 1000
 _LONG = 100_000
 """Characters of a body that may be parsed there."""
 
+_EARLIEST, _FARTHEST = 946_684_800_000, 253_402_300_799_000
+"""Milliseconds: the years from 2000 to 9999."""
+_AHEAD = timedelta(days=1)
+
 _SEARCHED = ("tel", "mailto", "name")
 
 
@@ -214,6 +227,22 @@ def search_keys(document: Document) -> list[str]:
 def created_at_epoch(document: Document) -> float | None:
     """When the vCon was made, in seconds since 1970; None only if that was found to be wrong."""
     return epoch_seconds(document.get("created_at"))
+
+
+def dated(document: Document, now: datetime) -> Document:
+    """The vCon; without `created_at` it gets the time in its uuid, or that of receipt, marked so.
+
+    The first 48 bits of a uuid of version 7 or 8 are milliseconds since 1970, if they are a time
+    that can be: not before 2000, and not a day or more ahead.
+    """
+    if document.get("created_at") is not None:
+        return document
+    uuid = document["uuid"]
+    if uuid[14] in "78" and (ms := int(uuid[:8] + uuid[9:13], 16)) >= _EARLIEST:
+        told = datetime.fromtimestamp(ms / 1000, UTC) if ms < _FARTHEST else now + _AHEAD
+        if told < now + _AHEAD:
+            return {**document, "created_at": told.isoformat(), **TOLD_BY_UUID}
+    return {**document, "created_at": now.isoformat(), **RECEIVED}
 
 
 def _is_text(value: object) -> bool:

@@ -99,6 +99,7 @@ class WorkerProcess:
         self._bases = WorkerBases(settings)
         parts = worker_id, self._configuration, redis, queues, self._runner(queues, custody)
         how: Any = {"patience": 2 * settings.suspect_wait if for_suspects else None}
+        how |= {"most_bytes": settings.max_vcon_bytes}
         how |= {"custody": custody, "room": self._room(settings, for_suspects=for_suspects)}
         self._worker = Worker(*parts, RunMeter(counted), concurrency=self._concurrency, **how)
 

@@ -25,6 +25,7 @@ from pipeline.runs.queues import Claim, Queues
 from pipeline.runs.run_state import RunState
 from pipeline.runs.vcon_store import VconStore
 from pipeline.vcon.envelope import critical_names, inside, named_in, unknown_to, unwelcome
+from pipeline.worker.law.opening import Opening
 from pipeline.worker.run_settler import RunSettler, run_fields
 from pipeline.worker.runner import ChainRunner
 from pipeline.worker.slots.bytes_in_flight import BytesInFlight
@@ -45,6 +46,7 @@ class RunsInProgress:
         runner: ChainRunner,
         settler: RunSettler,
         room: BytesInFlight,
+        opening: Opening,
         *,
         fresh: Callable[[Claim], RunState | None],
         freed: Callable[[], None],
@@ -56,10 +58,9 @@ class RunsInProgress:
         its state if there was one.
         """
         self._id = worker_id
-        self._connection = connection
-        self._queues = queues
+        self._connection, self._queues = connection, queues
         self._runner = runner
-        self._settler = settler
+        self._settler, self._opening = settler, opening
         self._fresh, self._freed, self._on_end = fresh, freed, ended
         self.tasks: dict[int, asyncio.Task[None]] = {}
         """By token, as the others."""
@@ -173,8 +174,9 @@ class RunsInProgress:
         self._freed()
 
     async def _ending(self, live: RunState, lapses: int) -> plan.Stop:
-        live.objection = _objection(live)
-        if await self._found_critical(live):
+        refusal = await self._opening.refusal(live) if live.chain.opens else None
+        live.objection = refusal or _objection(live)
+        if refusal is None and await self._found_critical(live):
             live.objection = _objection(live)
         if live.objection is not None:
             reason = live.objection

@@ -27,7 +27,9 @@ from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.periodic import Once, every
 from pipeline.runs.queues import Claim, Claims, Queues
 from pipeline.runs.run_state import RunState, fresh_run
+from pipeline.vcon.envelope import MOST_BYTES
 from pipeline.worker.custody import NO_WORKER_CUSTODY, WorkerCustody
+from pipeline.worker.law.opening import Opening
 from pipeline.worker.list_watcher import ListWatcher
 from pipeline.worker.run_settler import RunMeter, RunSettler
 from pipeline.worker.runner import ChainRunner
@@ -77,17 +79,18 @@ class Worker:
         room: BytesInFlight | None = None,
         patience: float | None = None,
         custody: WorkerCustody = NO_WORKER_CUSTODY,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         """`concurrency`: the number of vCons at once. `room`: None without a bound on their bytes.
+
+        `most_bytes`: of a vCon that is opened here.
 
         `patience` makes this a suspect worker, whose `run` ends when there are no suspects: the
         seconds after which it starts another suspect beside those that still run.
         """
         self._id = worker_id
         self._configuration = configuration
-        self._connection = connection
-        self._queues = queues
-        self._runner = runner
+        self._connection, self._queues, self._runner = connection, queues, runner
         self._settler = RunSettler(worker_id, connection, queues, meter, custody)
         self._concurrency = concurrency
         self._patience = patience
@@ -98,12 +101,16 @@ class Worker:
         self._stopping = asyncio.Event()
         self._logged = Once()
         self._watch = ListWatcher(connection)
-        self._runs = self._runs_in_progress(runner, room or BytesInFlight(None, 0, connection))
+        opening = Opening(connection, lambda: configuration.config.law, most_bytes)
+        room = room or BytesInFlight(None, 0, connection)
+        self._runs = self._runs_in_progress(runner, room, opening)
         known = ChainMap[int, Any](self._runs.tasks, self._settler.postponed)
         self._unclaimed = UnclaimedRuns(queues, worker_id, known)
         self.reconfigure()
 
-    def _runs_in_progress(self, runner: ChainRunner, room: BytesInFlight) -> RunsInProgress:
+    def _runs_in_progress(
+        self, runner: ChainRunner, room: BytesInFlight, opening: Opening
+    ) -> RunsInProgress:
         return RunsInProgress(
             self._id,
             self._connection,
@@ -111,6 +118,7 @@ class Worker:
             runner,
             self._settler,
             room,
+            opening,
             fresh=self._fresh_run,
             freed=self._slot_freed,
             ended=self._run_ended,

@@ -35,6 +35,7 @@ KINDS = (
     Kind("vcon:", Treatment.VCON, "the document"),
     Kind("pc:holds:", Treatment.VCON, "tells where the vCon is needed"),
     Kind("pc:about:", Treatment.VCON, "belongs to the document"),
+    Kind("pc:signed:", Treatment.KEEP, "the signed original of a document"),
     Kind("pc:attempts:", Treatment.VCON, "must agree with the checkpoint"),
     Kind("pc:run:", Treatment.KEEP, "and again with its vCon, if a list needs it"),
     Kind("pc:dead:", Treatment.KEEP, "and again with its vCon"),

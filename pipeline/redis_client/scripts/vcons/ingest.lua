@@ -22,11 +22,13 @@
 -- that got the uuid, so a repetition reports a duplicate and queues nothing twice.
 --
 -- The first digest is the one that is written; the second is that of the release before, which may
--- have written the document. A third line has the bytes of a vCon with its media, if those are beside
+-- have written the document. A fourth line is `s` if the vCon was signed: its original, which has been
+-- written under a name with the digest, becomes that of the vCon (pipeline/redis_client/originals.py).
+-- A third line has the bytes of a vCon with its media, if those are beside
 -- the document.
 -- uses: usable, clock, causes, reasons, leave_context, place, index, custody, approved, erased
 local uuid, document, created = ARGV[1], ARGV[2], ARGV[3]
-local digest, earlier, bytes = string.match(ARGV[4], '^([^\n]*)\n?([^\n]*)\n?(%d*)$')
+local digest, earlier, bytes, signed = string.match(ARGV[4], '^([^\n]*)\n?([^\n]*)\n?(%d*)\n?(s?)$')
 local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local owner, claim, digest_key, request = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local lists_digest, received, ref, n, first_list = ARGV[12], ARGV[13], ARGV[14], tonumber(ARGV[15]), 16
@@ -170,6 +172,13 @@ local function forget_earlier_document()
   end
 end
 
+local original = 'pc:signed:' .. uuid
+if signed == 's' and redis.call('EXISTS', original .. ':' .. digest) == 1 then
+  redis.call('RENAME', original .. ':' .. digest, original)
+  redis.call('PERSIST', original)
+elseif not same then
+  redis.call('DEL', original)
+end
 local noted = {} -- fields of `about`
 if not same then
   local gone = put_document(uuid, document, fresh) -- first, since Redis may refuse it

@@ -1,0 +1,35 @@
+"""The signed originals of vCons that were opened, byte for byte, beside their documents.
+
+`pc:signed:{uuid}` has the JSON of the outermost signed form. It is there as long as Redis knows the
+vCon (`pc:about:{uuid}`). Before a vCon is accepted its original has a name with its digest, under
+which it expires; the script that accepts the vCon renames it.
+"""
+
+from pipeline.redis_client import keys
+from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.driver.batches import ENCODING_ERRORS
+
+WAITING = 3600
+"""Seconds for which an original waits for its vCon to be accepted."""
+
+
+async def read(connection: RedisConnection, vcon_uuid: str) -> bytes | None:
+    """The signed original of a vCon, or None.
+
+    Raises:
+        UnavailableError: Redis cannot be reached.
+        WrongTypeError: another program keeps something else under its key.
+    """
+    text: str | None = await connection.command("GET", keys.signed(vcon_uuid))
+    return None if text is None else text.encode(errors=ENCODING_ERRORS)
+
+
+async def keep(connection: RedisConnection, vcon_uuid: str, original: bytes) -> None:
+    """Keep the original of a vCon that is in Redis; raises as `read`."""
+    await connection.command("SET", keys.signed(vcon_uuid), original)
+
+
+async def offer(connection: RedisConnection, vcon_uuid: str, digest: str, original: bytes) -> None:
+    """Keep an original until `ingest.lua` accepts its vCon with this digest; raises as `read`."""
+    name = keys.offered_original(vcon_uuid, digest)
+    await connection.command("SET", name, original, "EX", WAITING)

@@ -1,0 +1,97 @@
+"""Signed and encrypted vCons at the door of chains that open them.
+
+A chain opens signed vCons if it says `verify: report` or `required`, and encrypted ones if it has
+`decrypt_with`. What it gets is the plain vCon inside; the signed original is kept beside that, see
+`pipeline.redis_client.originals`. Redis has one document for each uuid, so of several chains that
+one request names either all open it, or none.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from core.errors import InvalidError
+from pipeline.config.law import LawKey, Trust
+from pipeline.config.model import Chain
+from pipeline.law.reading.forms import Form, Limits, form_of
+from pipeline.vcon.envelope import as_object
+from schemas.packed import packed_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AtDoor:
+    """What chains get of a vCon: the plain vCon if they open it, else the vCon as it came.
+
+    `original`: the signed form, empty if the vCon was not signed or is not opened.
+    """
+
+    vcon: Any
+    original: bytes = field(default=b"", repr=False)
+    warnings: tuple[str, ...] = ()
+    is_opened: bool = False
+
+
+def at_door(
+    vcon: object, chains: Sequence[Chain], trust: Trust, most_bytes: int, now: datetime
+) -> AtDoor:
+    """Open a vCon for these chains, given as `as_object` takes it; to be called in a thread.
+
+    Raises:
+        InvalidError: it is malformed, cannot be opened, is not verified where a chain demands that,
+            or only some of the chains open it.
+        TooLargeError: it exceeds one of the limits.
+    """
+    document = as_object(vcon, most_bytes)
+    form = form_of(document)
+    closed = [chain for chain in chains if not _opens_form(chain, form)]
+    if form == "unsigned" or len(closed) == len(chains):
+        _check_required(chains, "it is not signed" if form == "unsigned" else f"it is {form}")
+        return AtDoor(vcon)
+    if closed:
+        opening = next(chain for chain in chains if chain not in closed)
+        msg = (
+            f"The vCon is {form}; chain {opening.name} opens it and chain {closed[0].name} does"
+            " not, and there is one document for both; send it to one of them"
+        )
+        raise InvalidError(msg)
+    return _opened(_text_or(vcon, document), chains, trust, Limits(most_bytes), now)
+
+
+def _opened(
+    given: Mapping[str, Any] | bytes,
+    chains: Sequence[Chain],
+    trust: Trust,
+    limits: Limits,
+    now: datetime,
+) -> AtDoor:
+    # imported for the first signed or encrypted vCon: it loads what cryptography needs
+    from pipeline.law.reading.opening import opened, why_not_verified  # noqa: PLC0415
+
+    found = opened(given, trust, shared_keys(chains), now, limits)
+    _check_required(chains, why_not_verified(found))
+    warnings = tuple(str(each) for each in found.findings)
+    return AtDoor(found.document, found.original or b"", warnings, is_opened=True)
+
+
+def _opens_form(chain: Chain, form: Form) -> bool:
+    return bool(chain.decrypt_with) if form == "encrypted" else chain.opens
+
+
+def _check_required(chains: Iterable[Chain], why: str) -> None:
+    for chain in chains:
+        if why and chain.verify == "required":
+            msg = f"The vCon is not verified, as chain {chain.name} demands (verify: required): "
+            raise InvalidError(msg + why)
+
+
+def shared_keys(chains: Sequence[Chain]) -> list[LawKey]:
+    """The keys that each of the chains may decrypt with."""
+    first, *others = chains
+    return [key for key in first.decrypt_with if all(key in each.decrypt_with for each in others)]
+
+
+def _text_or(vcon: object, document: Mapping[str, Any]) -> Mapping[str, Any] | bytes:
+    """The JSON text of a vCon that came as one, also in gzip: the original is kept as it came."""
+    content = packed_bytes(vcon)
+    return content if isinstance(content, bytes) else document

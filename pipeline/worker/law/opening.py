@@ -1,0 +1,123 @@
+"""Signed and encrypted vCons that other programs and chains put into lists, opened when claimed.
+
+What a chain opens when it comes in, it also opens here, before any step: the document in Redis
+becomes the plain vCon, written with the run's claim, and the signed original is kept beside it
+first. So a process that dies in between does both again.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from core.concurrency.thread_pool import one_at_a_time
+from core.errors import ConflictError, InvalidError, TooLargeError
+from pipeline.config.law import Law, Trust
+from pipeline.config.model import Chain
+from pipeline.redis_client import originals
+from pipeline.redis_client.client import RedisConnection
+from pipeline.runs.lease import Lost
+from pipeline.runs.run_state import RunState, current_run
+from pipeline.runs.vcon_store import VconStore
+from pipeline.vcon.envelope import MOST_BYTES, critical_names
+from pipeline.vcon.normalization import dated, normalised
+from pipeline.vcon.opened import AtDoor, at_door
+from pipeline.vcon.validation import findings
+
+NO_ORIGINAL = (
+    "The vCon is not verified, as chain {} demands (verify: required): it has no signed original;"
+    " it came in unsigned, or for a chain that does not verify"
+)
+
+
+class Opening:
+    """Opens claimed vCons for chains that say so."""
+
+    def __init__(
+        self,
+        connection: RedisConnection,
+        law: Callable[[], Law | None],
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        """`law` returns that of the configuration in force."""
+        self._connection = connection
+        self._law = law
+        self._most_bytes = most_bytes
+
+    async def refusal(self, live: RunState) -> str | None:
+        """Open the vCon of a run that begins; the error if its chain does not accept it.
+
+        Waits while Redis is unavailable.
+
+        Raises:
+            Lost: this worker no longer holds the run.
+        """
+        if not live.is_at_its_start:
+            return None
+        try:
+            return await self._connection.insist(lambda: self._refusal(live))
+        except (InvalidError, TooLargeError) as error:
+            return str(error)
+        except ConflictError as error:
+            raise Lost from error
+
+    async def _refusal(self, live: RunState) -> str | None:
+        uuid, chain = live.claim.vcon_uuid, live.chain
+        if live.claim.envelope:
+            document = await VconStore(self._connection).get(uuid)
+            if document is not None:
+                await self._open(live, document)
+        elif chain.verify == "required":
+            original = await originals.read(self._connection, uuid)
+            if original is None:
+                return NO_ORIGINAL.format(chain.name)
+            await one_at_a_time(self._at_door, original, chain)
+        return None
+
+    def _at_door(self, vcon: object, chain: Chain) -> AtDoor:
+        law = self._law()
+        trust = Trust() if law is None else law.trust
+        return at_door(vcon, [chain], trust, self._most_bytes, datetime.now(UTC))
+
+    async def _open(self, live: RunState, envelope: dict[str, Any]) -> None:
+        """Write the plain vCon, if the chain opens this form."""
+        found, document = await one_at_a_time(self._plain, envelope, live.chain)
+        if not found.is_opened:
+            return
+        uuid = live.claim.vcon_uuid
+        if document["uuid"] != uuid:
+            raise InvalidError(f"uuid: {document['uuid']} is inside of the vCon {uuid}")
+        if found.original:
+            await originals.keep(self._connection, uuid, found.original)
+        token = current_run.set(live)
+        try:
+            await VconStore(self._connection).put(document)
+        finally:
+            current_run.reset(token)
+        names = critical_names(document)
+        critical = orjson.dumps(names).decode() if names else ""
+        live.claim = replace(live.claim, envelope=0, critical=critical)
+
+    def _plain(self, envelope: dict[str, Any], chain: Chain) -> tuple[AtDoor, dict[str, Any]]:
+        found = self._at_door(_without_address(envelope), chain)
+        if not found.is_opened:
+            return found, envelope
+        problems = [str(each) for each in findings(found.vcon, self._most_bytes) if each.refuses]
+        if problems:
+            raise InvalidError(f"The vCon inside is not valid: {'; '.join(problems)}")
+        return found, dated(normalised(found.vcon), datetime.now(UTC))
+
+
+_OF_ENVELOPES = frozenset(
+    {
+        *("payload", "signatures", "signature", "protected", "header"),
+        *("ciphertext", "recipients", "unprotected", "iv", "tag", "aad", "encrypted_key", "uuid"),
+    }
+)
+
+
+def _without_address(envelope: dict[str, Any]) -> dict[str, Any]:
+    """The envelope without the members by which the service finds one that it does not open."""
+    return {name: value for name, value in envelope.items() if name in _OF_ENVELOPES}
