@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import orjson
 
 from core.errors import InvalidError, TooLargeError
-from pipeline.config.law import LawKey
+from pipeline.config.law import LawKey, Trust
 from pipeline.law.canonical_json import canonical
+from pipeline.law.reading.certificates import trusted_by
 from pipeline.law.writing.signing_key import algorithm_of, base64url, jose_key, signing_key
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ MOST_CHARACTERS = 20_000_000
 """Characters of a statement that is verified."""
 MOST_CERTIFICATES = 8
 _PARTS = 3
+_PUBLIC = "-----BEGIN PUBLIC KEY-----"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +177,23 @@ def _signer(header: Mapping[str, Any], anchors: Sequence[str], now: datetime) ->
     chain = _certificates(header.get("x5c", []))
     if chain and _key_of(chain[0]).thumbprint() != header["kid"]:
         raise InvalidError("header: kid is not the thumbprint of the key of x5c")
-    for each in (each for pem in anchors for each in _anchors(pem)):
-        key, certificate = each
+    given = [each for pem in anchors for each in _anchors(pem)]
+    for key, certificate in given:
         if key.thumbprint() == header["kid"]:
             if certificate is not None:
                 _check_dates(certificate, now)
             named = certificate or (chain[0] if chain else None)
             return key, named.subject.rfc4514_string() if named else ""
-    raise InvalidError(f"the key {header['kid']!a:.80} is not one of the trusted ones (anchors)")
+    authorities = tuple(pem for pem in anchors if _PUBLIC not in pem)
+    if not chain or not authorities:
+        shown = f"{header['kid']!a:.80}"
+        raise InvalidError(f"the key {shown} is not one of the trusted ones (anchors)")
+    try:
+        trusted_by(tuple(header["x5c"]), Trust(anchors=authorities), now)
+    except ValueError as error:
+        why = str(error).replace(" of law.trust", "")
+        raise InvalidError(f"the signer's certificate is not trusted: {why}") from error
+    return _key_of(chain[0]), chain[0].subject.rfc4514_string()
 
 
 def _anchors(pem: str) -> "list[tuple[Key, Certificate | None]]":
@@ -195,7 +206,7 @@ def _anchors(pem: str) -> "list[tuple[Key, Certificate | None]]":
     from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415
 
     try:
-        if "-----BEGIN PUBLIC KEY-----" in pem:
+        if _PUBLIC in pem:
             return [(jose_key(load_pem_public_key(pem.encode())), None)]
         return [(_key_of(each), each) for each in load_pem_x509_certificates(pem.encode())]
     except ValueError:

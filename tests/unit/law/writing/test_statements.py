@@ -14,7 +14,7 @@ from core.errors import InvalidError, TooLargeError
 from pipeline.config.law import LawKey
 from pipeline.law.writing import statements
 from pipeline.law.writing.statements import ERASURE_REQUEST, ERASURE_STATEMENT
-from tests import law_keys
+from tests import law_keys, signed_vcons
 
 NOW = datetime.now(UTC)
 CONTENT = {"erasure": "e-1", "vcons": ["0198f0a1-0000-8000-8000-000000000001"], "state": "complete"}
@@ -64,6 +64,20 @@ def test_certificate_of_the_signer_is_an_anchor_while_it_is_valid():
     assert statements.verified(text, ERASURE_STATEMENT, [key.chain], NOW).subject == "CN=test"
     with pytest.raises(InvalidError, match="valid from"):
         statements.verified(text, ERASURE_STATEMENT, [key.chain], NOW + timedelta(days=2))
+
+
+def test_an_authority_above_the_signer_is_an_anchor():
+    """By a valid path; another authority, or a time after its end, is none."""
+    key, now = signed_vcons.signer("ES256").as_law_key(), signed_vcons.NOW
+    text = statements.signed(CONTENT, ERASURE_STATEMENT, key)
+    root = signed_vcons.root().pem
+    found = statements.verified(text, ERASURE_STATEMENT, [public(), root], now)
+    assert (found.content, found.subject) == (CONTENT, "CN=signer ES256")
+    with pytest.raises(InvalidError, match="not trusted: "):
+        statements.verified(text, ERASURE_STATEMENT, [root], now + timedelta(days=9999))
+    other = law_keys.certificate_pem(law_keys.ec_key("other"))
+    with pytest.raises(InvalidError, match="not trusted: no valid path to an anchor: "):
+        statements.verified(text, ERASURE_STATEMENT, [other], now)
 
 
 def test_another_key_or_certificate_is_not_trusted():
