@@ -109,7 +109,7 @@ class _Opening:
         except ValueError as error:
             raise InvalidError(f"payload: {error}") from error
         if self._signers is None:
-            self._original = text if text is not None else orjson.dumps(layer)
+            self._original = text if text is not None else _text_of(layer)
             found = verified(layer, self._trust, self._now, self._limits)
             self._signers, self._verified = found.signers, found.verified
             self._findings += found.findings
@@ -143,6 +143,18 @@ class _Opening:
                 inside = _shown(document.get("uuid"))
                 msg = f"{place}: {_shown(told)} is not the uuid inside, {inside}"
                 raise InvalidError(msg)
+
+
+def _text_of(layer: Layer) -> bytes:
+    """The JSON of a signed form that was given as a value.
+
+    Raises:
+        InvalidError: it has none, such as half of a surrogate pair.
+    """
+    try:
+        return orjson.dumps(layer)
+    except TypeError as error:
+        raise InvalidError(f"vcon: {error!s:.200}") from error
 
 
 def _shown(uuid: object) -> str:

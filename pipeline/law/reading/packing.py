@@ -7,6 +7,8 @@ from typing import Any
 import orjson
 
 MAGIC = b"\x1f\x8b"
+MOST_MEMBERS = 100
+"""Members of one gzip file: after each of them the rest of the file is copied."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -21,12 +23,14 @@ def unpacked(content: bytes, most_bytes: int) -> bytes:
 
     Raises:
         UnpackedTooLargeError: it holds more than `most_bytes`.
-        ValueError: it is no gzip file, or only a part of one.
+        ValueError: it is no gzip file, only a part of one, or has more than `MOST_MEMBERS`.
     """
     parts: list[bytes] = []
     room = most_bytes
     rest = content
     while rest:
+        if len(parts) == MOST_MEMBERS:
+            raise ValueError(f"a gzip file of more than {MOST_MEMBERS} members")
         part, rest = _member(rest, room)
         parts.append(part)
         room -= len(part)

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from core.errors import InvalidError, TooLargeError
-from pipeline.law.reading.packing import parsed
+from pipeline.law.reading.packing import MOST_MEMBERS, parsed, unpacked
 from pipeline.vcon.envelope import as_object
 
 VCON = {"uuid": "0190163d-8694-739b-aea5-966c26f8ad91", "subject": "\u00fc?>" * 20}
@@ -52,6 +52,16 @@ def test_what_is_none_is_refused(given):
     """Other texts, other values, and a file that was cut off."""
     with pytest.raises(InvalidError, match="vcon: "):
         as_object(given, LIMIT)
+
+
+def test_very_many_members_are_not_read():
+    """Each would copy the rest of the file: 8 MB of empty ones took minutes."""
+    empty = gzip.compress(b"", mtime=0)
+    assert parsed(empty * (MOST_MEMBERS - 1) + PACKED, LIMIT) == VCON
+    with pytest.raises(ValueError, match="more than 100 members"):
+        unpacked(empty * 400_000, LIMIT)
+    with pytest.raises(InvalidError, match="more than 100 members"):
+        as_object(empty * MOST_MEMBERS + PACKED, LIMIT)
 
 
 @pytest.mark.parametrize("members", [1, 3])

@@ -287,3 +287,11 @@ def test_the_time_is_an_argument() -> None:
     assert "has expired" in why_not_verified(read(signed(), now=later))
     assert "valid only from" in why_not_verified(read(signed(), now=NOW - timedelta(days=40)))
     assert read(signed()).verified
+
+
+@pytest.mark.parametrize("beside", [{"protected": "\ud800"}, {"more": 2**70}, {"more": {1: 2}}])
+def test_a_form_without_a_text_is_refused(beside: dict[str, Any]) -> None:
+    """It was given as a value, and its original could not be kept."""
+    [one] = signed()["signatures"]
+    with pytest.raises(InvalidError, match="vcon: "):
+        read({**signed(), "signatures": [{**one, **beside}]})
