@@ -7,20 +7,23 @@ at the next one.
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 import orjson
 
 from core.concurrency import sliced_json
 from core.concurrency.thread_pool import one_at_a_time
-from core.errors import UnavailableError
-from pipeline.config.law import BasisPolicy
-from pipeline.law.basis.decision import Decision
+from core.errors import InvalidError, TooLargeError, UnavailableError
+from pipeline.config.law import BasisPolicy, Law
+from pipeline.law.basis.decision import DENYING, Decision
 from pipeline.law.basis.evaluation import evaluate
 from pipeline.law.basis.records import RecordedBasis
 from pipeline.live_config import Configuration
 from pipeline.media import media
+from pipeline.redis_client import originals
 from pipeline.redis_client.client import RedisConnection
+from schemas.uuids import canonical_uuid
 
 type Document = dict[str, Any]
 
@@ -84,10 +87,17 @@ class Evaluation:
         records = await self._recorded(vcon_uuid, document.get("parties"))
         law = self._configuration.config.law
         policy = (law and law.basis) or BasisPolicy()
-        how = document, purpose, now(), policy, records
+        how = purpose, now(), policy, records
         if size > LARGE:
-            return await one_at_a_time(evaluate, *how)
-        return evaluate(*how)
+            found = await one_at_a_time(evaluate, document, *how)
+        else:
+            found = evaluate(document, *how)
+        if law is None or not policy.signed_only or found.allowed or found.error in DENYING:
+            return found
+        signed = await _signed_payload(self._connection, vcon_uuid, law, how[1])
+        if signed is None:
+            return found
+        return await one_at_a_time(partial(evaluate, signed, *how, signed=True))
 
     async def _read(self, vcon_uuid: str) -> tuple[Document, int]:
         """What the law of a vCon is read from, and how many bytes of JSON that is."""
@@ -122,3 +132,27 @@ async def _parsed(text: bytes | str) -> Any:
     if len(text) <= LARGE:
         return orjson.loads(text)
     return await one_at_a_time(sliced_json.loads, text)
+
+
+async def _signed_payload(
+    connection: RedisConnection, vcon_uuid: str, law: Law, now: datetime
+) -> Mapping[str, Any] | None:
+    """The vCon inside the signed original that is kept; None if there is none that is verified now.
+
+    What links have added to the document is not in it.
+    """
+    original = await originals.read(connection, vcon_uuid)
+    if original is None:
+        return None
+    return await one_at_a_time(_payload, original, vcon_uuid, law, now)
+
+
+def _payload(original: bytes, vcon_uuid: str, law: Law, now: datetime) -> Mapping[str, Any] | None:
+    from pipeline.law.reading.opening import opened  # noqa: PLC0415 -- loads cryptography
+
+    try:
+        found = opened(original, law.trust, list(law.keys.values()), now)
+    except (InvalidError, TooLargeError):
+        return None
+    is_it = found.verified and canonical_uuid(found.document.get("uuid")) == vcon_uuid
+    return found.document if is_it else None

@@ -26,6 +26,9 @@ HASH_MISMATCH: Final = "ContentHashMismatchError"
 HASH_ALGORITHM: Final = "UnsupportedHashAlgorithmError"
 CANONICALIZATION: Final = "UnsupportedCanonicalizationError"
 
+DENYING: Final = frozenset({DENIED, HASH_MISMATCH, HASH_ALGORITHM, CANONICALIZATION})
+"""Errors of what denies; those of the others are of grants that are absent or do not count."""
+
 BASES: Final = frozenset(
     {"consent", "contract", "legal_obligation"}
     | {"vital_interests", "public_task", "legitimate_interests"}
