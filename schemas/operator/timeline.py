@@ -19,6 +19,7 @@ State = Literal[
     "paused",
     "queued",
     "failed",
+    "withheld",
     "waiting for a reader",
     "finished",
     "idle",
@@ -37,7 +38,15 @@ class Place(BaseModel):
     """Where the vCon is now. Several may hold at once: each list has runs of its own."""
 
     kind: Literal[
-        "in flight", "retry", "lock", "suspect", "list", "dead letter", "egress list", "redis"
+        "in flight",
+        "retry",
+        "lock",
+        "suspect",
+        "list",
+        "dead letter",
+        "withheld",
+        "egress list",
+        "redis",
     ]
     name: str
     """The list; of `in flight` the worker, of `redis` the key."""

@@ -32,6 +32,7 @@ STATES = {
     "paused": "yellow",
     "queued": "green",
     "failed": "red",
+    "withheld": "yellow",
     "waiting for a reader": "green",
     "finished": "green",
     "idle": "gray",

@@ -5,7 +5,8 @@ on at its step. A release is a replay of the entry, so it has a row of custody b
 the new run, and a vCon leaves the list of withheld ones in the same script in which it is queued.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 from core.errors import ConflictError, UnknownNameError
 from core.operator_interfaces import Call, Operation
@@ -13,7 +14,7 @@ from pipeline.admin.dead_letters import DeadLetters, Destination, Selection
 from pipeline.config.model import Chain
 from pipeline.live_config import Configuration
 from pipeline.operator.parts import Parts
-from pipeline.operator.row import Row
+from pipeline.operator.row import Row, all_arguments
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.withholding import refusal_text
@@ -138,6 +139,14 @@ class Withholding:
         return config.chain_reading(list_name) or runs.get(list_name)
 
 
+def _audited(wanted: ReleaseParameters) -> tuple[str, Mapping[str, Any]]:
+    """One vCon is the target, so that its timeline shows the release."""
+    if len(wanted.vcon_uuids) == 1:
+        told = wanted.model_dump(mode="json", exclude_defaults=True, exclude={"vcon_uuids"})
+        return f"vcon:{wanted.vcon_uuids[0]}", told
+    return all_arguments(wanted)
+
+
 def _still(found: WithheldVcon, error: str) -> WithheldVcon:
     return found.model_copy(update={"error": error})
 
@@ -153,4 +162,4 @@ def rows(parts: Parts) -> list[Row]:
     """The operations of this subject."""
     letters = parts.operations.letter_lists
     withholding = Withholding(parts.redis, parts.configuration, letters, parts.recorded_bases)
-    return [Row(WITHHELD, withholding.page), Row(RELEASE, withholding.release)]
+    return [Row(WITHHELD, withholding.page), Row(RELEASE, withholding.release, _audited)]

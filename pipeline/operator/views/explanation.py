@@ -84,6 +84,11 @@ def _dead_letter(place: Place) -> tuple[State, str, str | None]:
     return "failed", text, f"replay --cause {place.cause}{how}"
 
 
+def _withheld(place: Place) -> tuple[State, str, str | None]:
+    at = f" before {place.step}" if place.step else ""
+    return "withheld", f"The law withholds it{at}: {place.error or 'unknown'}", "withheld"
+
+
 def _lock(place: Place) -> tuple[State, str, str | None]:
     return "locked", f"It waits in {place.name} until another run of it has ended", "running"
 
@@ -110,6 +115,7 @@ _OF_KIND: Mapping[str, Callable[[Place], tuple[State, str, str | None]]] = {
     "suspect": _suspect,
     "list": _list,
     "dead letter": _dead_letter,
+    "withheld": _withheld,
     "egress list": _egress_list,
 }
 

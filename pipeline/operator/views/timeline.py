@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from core.errors import PatchcordError, UnusableKeyError
 from core.operator_interfaces import Call, Operation
@@ -194,7 +194,10 @@ class TimelineView:
         run = _text(reason.get("run_id"))
         cause = _text(reason.get("fingerprint")) or texts.pop("cause")
         texts["cause"] = cause
-        return Place(kind="dead letter", name=name, run=run, attempt=attempt, **texts)
+        kind: Literal["withheld", "dead letter"] = "dead letter"
+        if name.startswith(keys.WITHHELD):
+            kind, name = "withheld", name.removeprefix(keys.WITHHELD)
+        return Place(kind=kind, name=name, run=run, attempt=attempt, **texts)
 
     async def _egress(self, vcon: str, lists: Sequence[str], now: datetime) -> list[Place]:
         found = await asyncio.gather(*(self._unread(vcon, name, now) for name in lists))

@@ -57,6 +57,9 @@ async def test_the_command_line(operator: OperatorScene, withheld: str) -> None:
     ):
         assert text in shown.out
     release = f"release --uuid {withheld} --yes --reason 'has agreed'"
+    story: Any = await operator.perform("timeline", vcon_uuid=withheld)
+    assert (story.state, story.command) == ("withheld", "withheld")
+    assert story.summary.startswith("The law withholds it before transcribe: LawfulBasisMissing")
     refused = await operator.cli(release)
     assert refused.code == 4
     assert "still withheld" in refused.err
@@ -67,10 +70,7 @@ async def test_the_command_line(operator: OperatorScene, withheld: str) -> None:
     assert done.code == 0, done.err
     assert operator.redis.lrange("in", 0, -1) == [withheld]
     events: Any = await operator.perform("audit", limit=1)
-    assert (events.events[0].action, events.events[0].detail["vcon_uuids"]) == (
-        "release",
-        [withheld],
-    )
+    assert (events.events[0].action, events.events[0].target) == ("release", f"vcon:{withheld}")
     assert (await operator.cli("withheld")).out == "no vCon is withheld\n"
 
 
