@@ -38,6 +38,7 @@ from pipeline.ingest.intake import Intake
 from pipeline.ingest.internal import InternalApi
 from pipeline.ingest.partners import KeyLimits, Partners
 from pipeline.ingest.vcon_hooks import VconHooks
+from pipeline.ledger.keeping import LedgerKeeper
 from pipeline.ledger.recorded_bases import RecordedBases
 from pipeline.live_config import Configuration, ConfigurationWatch, Snapshot, prepared
 from pipeline.minutes.counting import MinuteCounts, partner_source
@@ -112,10 +113,10 @@ class PipelineComposition:
         self._calls = PluginCalls(STORAGE_CALLS, self.connection)
         self._records, self._records_calls = records, postgres_calls(settings)
         self._index = StoredIndex(records.index, self._records_calls, settings)
+        self._ledger = LedgerKeeper(records.law, self._configuration, self._records_calls)
         self.keeper = build_keeper(settings, records.custody, self._records_calls)
-        name, limits = settings.vcon_sorted_set_name, KeyLimits.of(settings)
+        limits = KeyLimits.of(settings)
         self._archive = self._run_archive(history, records)
-        self.depths = QueueDepths(self.connection, self._configuration, name)
         self._changed, self._offload = changed, offload
         self._partners = Partners(
             self._configuration, self.connection, records, self._records_calls, limits
@@ -140,6 +141,7 @@ class PipelineComposition:
 
     def _build(self, intervals: Intervals) -> None:
         settings, redis, configuration = self._settings, self.connection, self._configuration
+        self.depths = QueueDepths(redis, configuration, settings.vcon_sorted_set_name)
         expiry, kept = settings.vcon_redis_expiry, settings.run_expiry
         self.register = Register(redis, settings, configuration, self.redis_watch)
         self._queues = build_queues(settings, redis, self.register.id)
@@ -232,6 +234,7 @@ class PipelineComposition:
             traces=self._erasing.traces,
             identity_watch=lambda: self.identity_watch,
             recorded_bases=self._bases,
+            ledger=self._ledger,
             load_plugins=self._load_plugins,
         )
 
@@ -295,17 +298,9 @@ class PipelineComposition:
     def _chores(
         self, operations: PipelineOperations, retention: Retention, intervals: Intervals
     ) -> Housekeeping:
-        parts = Parts(
-            self.connection,
-            self.redis_watch,
-            self._configuration,
-            self._queues,
-            self._partners,
-            self._archive,
-            self._index,
-            retention,
-            operations,
-        )
+        whole = self.connection, self.redis_watch, self._configuration, self._queues
+        rows = self._partners, self._archive, self._index
+        parts = Parts(*whole, *rows, retention, operations, self._ledger)
         return Housekeeping(self._settings, parts, intervals)
 
     async def run(self) -> None:

@@ -23,7 +23,7 @@ from app.operator_cli.commands import (
     tail,
     withheld,
 )
-from app.operator_cli.commands.law import erasures
+from app.operator_cli.commands.law import erasures, ledger
 
 COMMANDS: Sequence[CliCommand] = [
     *status.COMMANDS,
@@ -43,12 +43,14 @@ COMMANDS: Sequence[CliCommand] = [
     *bases.COMMANDS,
     *erasures.COMMANDS,
     *keys.COMMANDS,
+    *ledger.COMMANDS,
 ]
 
 GROUPS = {
     "basis": "record grants and denials for a vCon or a person, or show those recorded",
     "config": "show the running configuration, or what another one would change",
     "erasure": "erase under the law, and show how far erasures are",
+    "ledger": "show where vCons went, and check that the record of it was not changed",
     "keys": "show, create, replace and revoke the keys of partners",
 }
 """`--help` of the first word of commands of two words."""

@@ -15,6 +15,7 @@ from core.db.identity import Identities
 from core.db.ingress_keys import IngressKeys, count_uses
 from core.db.law.bases import Bases
 from core.db.law.erasures import ErasureRows
+from core.db.law.reading import LedgerReading
 from core.db.law.traces import LawTraces
 from core.db.settlements import Settlements
 from core.db.tables import AuditRecord, IngressKeyRecord, UsageRecord
@@ -189,7 +190,8 @@ class PartnerRecords:
     """The rows about partners: their `keys`, the `owners` of vCons, and the `ledger` of use.
 
     `index` finds vCons by their parties; `custody` has those that are accepted and not stored yet,
-    `identities` which Redis was last seen. `erasures`, `law_traces` and `bases` are of the law.
+    `identities` which Redis was last seen. `law` is the ledger of where vCons went; `erasures`,
+    `law_traces` and `bases` are of the law, too.
     """
 
     def __init__(self, database: Database) -> None:
@@ -203,3 +205,4 @@ class PartnerRecords:
         self.erasures = ErasureRows(database)
         self.law_traces = LawTraces(database)
         self.bases = Bases(database)
+        self.law = LedgerReading(database)

@@ -35,6 +35,7 @@ NAVIGATION = (
     ("/console/steps", "Steps", "slow"),
     ("/console/destinations", "Destinations", "destinations"),
     ("/console/withheld", "Withheld", "withheld"),
+    ("/console/ledger", "Ledger", "ledger"),
     ("/console/partners", "Partners", "partners"),
     ("/console/search", "Search", "find"),
     ("/console/erasures", "Erasures", "erasures"),

@@ -25,6 +25,7 @@ from pipeline.admin.run_archive import RunArchive
 from pipeline.admin.unread_lists import UnreadLists
 from pipeline.config.lists import lists_of
 from pipeline.ingest.partners import Partners
+from pipeline.ledger.keeping import LedgerKeeper
 from pipeline.live_config import Configuration
 from pipeline.media.media import installed
 from pipeline.media.sweep import MediaSweep
@@ -53,6 +54,7 @@ class Intervals:
     backlog_samples: float = 2.0
     freed_documents: float = 2.0
     causes: float = 5.0
+    ledger: float = 30.0
     media: float = 60.0
     partitions: float = 3600.0
     expired_rows: float = 3600.0
@@ -82,6 +84,7 @@ class Parts:
     index: StoredIndex
     retention: Retention
     operations: PipelineOperations
+    ledger: LedgerKeeper
 
 
 class Housekeeping:
@@ -113,6 +116,7 @@ class Housekeeping:
             Chore(each.unread_lists, "report lists without a chain", unread.look),
             Chore(each.backlog_samples, "sample the backlog once a minute", samples.take),
             Chore(each.freed_documents, "free replaced documents", Trash(redis).empty),
+            Chore(each.ledger, "write checkpoints of the ledger", parts.ledger.round),
             Chore(each.media, "remove unused media", MediaSweep(redis, installed(redis)).round),
             Chore(each.causes, "index dead letters by cause", self._tend_causes),
             Chore(lease / RESCUES_PER_LEASE, "rescue unclaimed runs", rescuer.round),

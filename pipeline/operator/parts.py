@@ -10,6 +10,7 @@ from pipeline.admin.runs import Runs
 from pipeline.erasure.erasures import Erasures
 from pipeline.erasure.traces import Traces
 from pipeline.ingest.admin import PartnerAdmin
+from pipeline.ledger.keeping import LedgerKeeper
 from pipeline.ledger.recorded_bases import RecordedBases
 from pipeline.live_config import Configuration
 from pipeline.recovery.watch import IdentityWatch
@@ -42,6 +43,7 @@ class Parts:
     """Of this process; None with CUSTODY=redis."""
     recorded_bases: RecordedBases
     """What was recorded beside the vCons."""
+    ledger: LedgerKeeper
     load_plugins: Callable[[], Awaitable[None]]
     """Load the plugins of the configuration where that is not done yet (the command line).
 

@@ -43,7 +43,7 @@ SELECT (SELECT count(*) FROM law_deliveries), (SELECT count(*) FROM law_deliveri
     WHERE outcome IS NULL), (SELECT count(*) FROM law_versions)
 """
 _CHECKPOINTS: LiteralString = """
-SELECT point.seq, point.hash, point.statement, known.hash FROM law_checkpoints AS point
+SELECT point.seq, point.hash, point.at, point.statement, known.hash FROM law_checkpoints AS point
 LEFT JOIN law_events AS known ON known.seq = point.seq ORDER BY point.seq
 """
 
@@ -77,6 +77,7 @@ class Checkpoint:
 
     seq: int
     hash: str
+    at: datetime
     statement: str | None
     found: str | None
 

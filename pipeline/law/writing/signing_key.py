@@ -98,3 +98,17 @@ def jose_key(key: "PublicKeyTypes | Any") -> "Key":
         case ed25519.Ed25519PrivateKey() | ed25519.Ed25519PublicKey():
             return OKPKey(key, key)
     raise ValueError("must be a key of RSA, of EC or of Ed25519")
+
+
+def public_pem(key: LawKey) -> str:
+    """What a reader needs to trust the key: its certificates, or its public key, as PEM."""
+    if key.chain:
+        return key.chain
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+        Encoding,
+        PublicFormat,
+        load_pem_private_key,
+    )
+
+    public = load_pem_private_key(key.private.encode(), password=None).public_key()
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

@@ -110,6 +110,8 @@ async def test_values_are_only_text(served: Served, text: str) -> None:
         *READABLE,
         "/console/failures/x",
         f"/console/vcon/{new_uuid()}",
+        f"/console/vcon/{new_uuid()}/custody",
+        "/console/ledger/check",
         *(f"/console/change/{name}?{given}" for name in CHANGES),
     ]
     async with Operator.of(served) as client:

@@ -17,6 +17,7 @@ from core.settings import DatabaseSettings
 from pipeline.operator.backup.format import Reader, Writer
 from pipeline.redis_client import keys
 from tests.emptying import empty
+from tests.integration.law.ledger_scene import Ledger
 from tests.integration.operator.backup_scene import BackupScene
 
 HOSTILE = "tab\tline\nback\\slash \\N \\. 'quote' ä \U0001f600"
@@ -221,3 +222,20 @@ async def test_what_was_erased_is_refused_once_restored(
     await backups.around()
     assert backups.client.get(keys.tombstone(erased)) == erased
     assert backups.client.get(keys.TOMBSTONES) is None  # the service removes what is there
+
+
+async def test_the_ledger_is_intact_after_a_restore(
+    backups: BackupScene, migrated: Database
+) -> None:
+    """Its chain, its numbers and what it refuses; it goes on where it ended."""
+    Ledger(migrated).a_run("s3", "crm")
+    await backups.around()
+    restored = Database()
+    restored.initialize(backups.target)
+    ledger = Ledger(restored)
+    ledger.a_run("later")
+    report = ledger.verified()
+    assert (report.findings, report.events, report.deliveries) == ([], 5, 3)
+    with pytest.raises(ConflictError, match="append-only"):
+        ledger.execute("DELETE FROM law_events")
+    restored.close()
