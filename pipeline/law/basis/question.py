@@ -1,8 +1,7 @@
 """What is asked: a purpose at a time under a policy, and which texts and bases count for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.config.law import BasisPolicy
 from pipeline.law.basis.decision import BASES
@@ -10,8 +9,7 @@ from pipeline.law.basis.profiles import PROFILES
 from pipeline.law.basis.profiles.profile import Profile
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """One question to one vCon. `now` is in seconds since 1970."""
 
     purpose: str
@@ -34,6 +32,11 @@ class Question:
         return self.asks(purpose) or (
             isinstance(purpose, str) and purpose.strip().casefold() == self.purpose.casefold()
         )
+
+    def is_about(self, grant: Mapping[str, Any]) -> bool:
+        """Whether a grant or denial, as a body has it, is of the purpose."""
+        purpose = grant.get("purpose")
+        return self.asks(purpose) if grant.get("granted") is True else self.asks_denial(purpose)
 
     def accepts(self, basis: object) -> bool:
         """Whether the policy accepts this lawful basis."""

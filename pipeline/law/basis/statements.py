@@ -69,7 +69,7 @@ def _in_body(found: BasisAttachment, body: Body, question: Question) -> Iterator
     for profile in PROFILES.values():  # a list under the name of another version can deny
         listed = body.get(profile.grants)
         for index, grant in enumerate(listed if isinstance(listed, list) else ()):
-            if isinstance(grant, dict):
+            if isinstance(grant, dict) and question.is_about(grant):
                 place = f"{found.place}.body.{profile.grants}[{index}]"
                 if statement := _statement(found, body, profile, grant, place, question):
                     yield statement
@@ -83,13 +83,10 @@ def _statement(
     place: str,
     question: Question,
 ) -> Statement | None:
-    """What one grant says about the purpose; None: nothing."""
-    purpose = grant.get("purpose")
+    """What one grant or denial of the purpose says; None: nothing."""
     if grant.get("granted") is not True:
-        error = _denial(grant) if question.asks_denial(purpose) else None
+        error = _denial(grant)
         return _denied(found, grant, place, error, question) if error else None
-    if not question.asks(purpose):
-        return None
     if question.policy.conditions == "deny" and grant.get("conditions"):
         return _denied(found, grant, f"{place}.conditions", DENIED, question)
     basis = profile.basis or body.get("lawful_basis")
