@@ -24,8 +24,8 @@ from pipeline.runs.parking import Parked
 from pipeline.runs.run_state import RunState, current_run, place_of
 from pipeline.runs.withholding import Withheld
 from pipeline.worker.admission import Admission
-from pipeline.worker.egress.outgoing import NotSendableError, Outgoing
 from pipeline.worker.hooks import RunHooks
+from pipeline.worker.law.outgoing import NotSendableError, Outgoing
 from pipeline.worker.link_runner import LinkSteps
 
 log = logging.getLogger(__name__)

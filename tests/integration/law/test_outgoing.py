@@ -12,9 +12,10 @@ from pipeline.config.law import LawKey
 from pipeline.law.canonical_json import canonical
 from pipeline.law.reading.opening import Opened, opened
 from pipeline.law.writing.versions import content_hash, version_uuid
-from pipeline.redis_client import keys
+from pipeline.redis_client import keys, originals
 from pipeline.runs.queues import Claim, Settlement
-from pipeline.worker.egress.outgoing import UNSENT_SECONDS
+from pipeline.vcon.normalization import dated, normalised
+from pipeline.worker.law.outgoing import UNSENT_SECONDS
 from tests import law_keys
 from tests.integration.support.pipeline_fixtures import (
     PATIENCE,
@@ -26,7 +27,7 @@ from tests.integration.support.pipeline_fixtures import (
 )
 from tests.integration.support.signed_egress import RECIPIENT, signing
 from tests.integration.worker.worker_scene import Gate, kill
-from tests.signed_vcons import trust
+from tests.signed_vcons import UUID, plain, signed, trust
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -84,7 +85,7 @@ async def test_only_a_recipient_opens_an_encrypted_version(scene: Scene) -> None
     [sent] = scene.elements("out")
     outside = stored(scene, sent)
     assert not {"created_at", "parties", "payload"} & set(outside)
-    assert "Ann" not in json.dumps(outside)
+    assert "+1555" not in json.dumps(outside)  # base64url has no +
     found = read(scene, sent, LawKey("r", law_keys.private_pem(RECIPIENT)))
     assert (found.layers, found.verified) == (("encrypted", "signed"), True)
     assert found.document["uuid"] == sent
@@ -177,6 +178,40 @@ async def test_a_vcon_that_cannot_be_signed_is_a_dead_letter(scene: Scene) -> No
     assert scene.elements("out") == []
     reason = scene.reason("DLQ:in", document["uuid"])
     assert reason["error"].startswith("egress: the vCon cannot be signed: ")
+
+
+async def accepted(scene: Scene, document: dict[str, Any]) -> bytes:
+    """A signed vCon after it was opened: its payload in a list, and its original beside it."""
+    text = json.dumps(signed(document, algorithm="ES256"), indent=1).encode()
+    await scene.store.put(dated(normalised(document), datetime.now(UTC)))
+    await originals.keep(scene.redis, document["uuid"], text)
+    await scene.redis.command("RPUSH", "in", document["uuid"])
+    return text
+
+
+@pytest.mark.parametrize("document", [a_vcon(UUID, subject="x"), plain()], ids=["0.4.0", "-04"])
+async def test_an_unchanged_signed_vcon_goes_out_byte_for_byte(
+    scene: Scene, document: dict[str, Any]
+) -> None:
+    """Under its own uuid, with the signature that it came with."""
+    text = await accepted(scene, document)
+    await scene.start(configured(law=signing()))
+    assert (await scene.finished()).status == "done"
+    assert scene.elements("out") == [UUID]
+    assert await originals.read(scene.redis, UUID) == text
+
+
+@pytest.mark.parametrize("changes", [True, False], ids=["changed", "encrypted"])
+async def test_another_signed_vcon_is_amended(scene: Scene, *, changes: bool) -> None:
+    """The version has the hash of the signed original, whose signature does not cover it."""
+    text = await accepted(scene, plain())
+    links = [transcribed(scene)] if changes else []
+    await scene.start(configured(links=links, law=signing(encrypts=not changes)))
+    assert (await scene.finished()).status == "done"
+    [sent] = scene.elements("out")
+    found = read(scene, sent, LawKey("r", law_keys.private_pem(RECIPIENT)))
+    reference = {"uuid": UUID, "content_hash": content_hash(text)}
+    assert (found.verified, found.document["amended"]) == (True, reference)
 
 
 async def test_a_sealed_vcon_goes_out_as_it_is(scene: Scene) -> None:

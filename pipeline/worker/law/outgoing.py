@@ -7,7 +7,10 @@ writes the same document again. It is written before the run ends, and only by t
 the claim; the script that ends the run gives it to the lists, so none of them ever names a document
 that is not there. Where that script never follows, the document expires.
 
-A vCon that was signed or encrypted when it came and was not opened is sent as it came.
+A vCon that was signed or encrypted when it came and was not opened is sent as it came. So is one
+that was opened and is not changed, unless it has to be encrypted: the lists get its own uuid, and
+its signed original is kept byte for byte (`pipeline.redis_client.originals`). If it is changed,
+`amended` has the hash of that original.
 """
 
 import hashlib
@@ -25,14 +28,19 @@ from pipeline.law.canonical_json import canonical
 from pipeline.law.writing.encrypting import encrypted
 from pipeline.law.writing.signing_key import signing_key
 from pipeline.law.writing.versions import amended, signed, version_uuid
+from pipeline.redis_client import originals
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.lease import Checkpoints
 from pipeline.runs.run_state import RunState
 from pipeline.runs.vcon_store import VconStore
-from pipeline.vcon.envelope import is_envelope, with_address
+from pipeline.vcon.envelope import inside, is_envelope, with_address
+from pipeline.vcon.normalization import normalised
 
 UNSENT_SECONDS = 7 * 86_400
 """Seconds that a version stays whose run does not end as it was about to."""
+
+_OF_RECEIPT = {"created_at", "created_at_source"}
+"""Members of a vCon that came without a time."""
 
 type Document = dict[str, Any]
 
@@ -56,6 +64,7 @@ class Outgoing:
     """Makes the versions of one worker's runs."""
 
     def __init__(self, connection: RedisConnection, checkpoints: Checkpoints) -> None:
+        self._connection = connection
         self._store = VconStore(connection)
         self._checkpoints = checkpoints
 
@@ -76,9 +85,10 @@ class Outgoing:
         if is_envelope(document):
             _check_sealed(document, egress)
             return
-        version = await one_at_a_time(
-            _made, document, live.progress.vcon, live.claim.run_id, egress, egress.sign_with
-        )
+        original = await originals.read(self._connection, live.progress.vcon)
+        version = await one_at_a_time(_made, document, original, live, egress, egress.sign_with)
+        if version is None:
+            return
         await self._checkpoints.own(version.vcon_uuid)
         await self._store.put(version.document, UNSENT_SECONDS)
         live.version = version.vcon_uuid
@@ -98,15 +108,20 @@ def _check_sealed(document: Document, egress: EgressLaw) -> None:
         )
 
 
-def _made(document: Document, prior: str, run_id: str, egress: EgressLaw, key: LawKey) -> Version:
-    """The version; takes up to tenths of a second.
+def _made(
+    document: Document, original: bytes | None, live: RunState, egress: EgressLaw, key: LawKey
+) -> Version | None:
+    """The version, or None if the vCon goes out as it came; takes up to tenths of a second.
 
     Raises:
         NotSendableError: the vCon has no canonical form, or its uuid is none.
     """
+    if original is not None and not egress.encrypt_for and _is_unchanged(document, original):
+        return None
     try:
-        vcon_uuid = version_uuid(run_id, prior)
-        payload = amended(document, vcon_uuid, canonical(document), datetime.now(UTC))
+        vcon_uuid = version_uuid(live.claim.run_id, live.progress.vcon)
+        prior = original or canonical(document)
+        payload = amended(document, vcon_uuid, prior, datetime.now(UTC))
         content = signed(payload, key, egress.layout)
     except (KeyError, RecursionError, ValueError) as error:
         raise NotSendableError(f"the vCon cannot be signed: {error!s:.200}") from error
@@ -117,6 +132,16 @@ def _made(document: Document, prior: str, run_id: str, egress: EgressLaw, key: L
     text = orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)
     form = "encrypted" if egress.encrypt_for else "signed"
     return Version(vcon_uuid, dict(whole), form, hashlib.sha256(text).hexdigest(), len(text))
+
+
+def _is_unchanged(document: Document, original: bytes) -> bool:
+    """Whether a document is that of the payload of this signed form, in the form of Redis."""
+    payload = inside(orjson.loads(original))
+    if payload is None:
+        return False
+    came = normalised(payload)
+    names = {*document} if "created_at" in came else {*document} - _OF_RECEIPT
+    return came == {name: value for name, value in document.items() if name in names}
 
 
 def _note(live: RunState, version: Version, key: LawKey) -> None:

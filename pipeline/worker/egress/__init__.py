@@ -1,1 +1,0 @@
-"""What the egress lists of a chain get at the end of a run."""
