@@ -104,6 +104,12 @@ class Making:
     extra: tuple[x509.ExtensionType, ...] = field(default=())
 
 
+def current() -> Making:
+    """A certificate that is valid now by the clock."""
+    now = datetime.now(UTC)
+    return Making(now - timedelta(days=1), now + timedelta(days=1))
+
+
 def certify(
     name: str, key: Private, by: Certified | None = None, making: Making = Making()
 ) -> Certified:

@@ -23,7 +23,7 @@ from app.operator_cli.commands import (
     tail,
     withheld,
 )
-from app.operator_cli.commands.law import erasures, ledger
+from app.operator_cli.commands.law import erasures, ledger, verification
 
 COMMANDS: Sequence[CliCommand] = [
     *status.COMMANDS,
@@ -39,6 +39,7 @@ COMMANDS: Sequence[CliCommand] = [
     *configuration.COMMANDS,
     *failures.COMMANDS,
     *withheld.COMMANDS,
+    *verification.COMMANDS,
     *people.COMMANDS,
     *bases.COMMANDS,
     *erasures.COMMANDS,

@@ -19,7 +19,7 @@ from pipeline.operator.backup import recovering
 from pipeline.operator.backups import Backups
 from pipeline.operator.causes import failures, replays
 from pipeline.operator.configuration import DIFF, SHOW, ConfigurationView
-from pipeline.operator.law import bases, erasures, ledger, withheld
+from pipeline.operator.law import bases, erasures, ledger, verification, withheld
 from pipeline.operator.numbers.partners import PARTNERS, PartnerReader
 from pipeline.operator.numbers.slow import SLOW, SlowStepReader
 from pipeline.operator.numbers.stats import STATS, StatsReader
@@ -92,6 +92,7 @@ def rows(parts: Parts) -> list[Row]:
         *erase.rows(parts),
         *partner_keys.rows(parts),
         *withheld.rows(parts),
+        *verification.rows(parts),
         *bases.rows(parts),
         *erasures.rows(parts),
         *ledger.rows(parts),
