@@ -43,7 +43,7 @@ OF_PARTY = Operation(
 ONE = Operation("erasure", "One erasure with its destinations", ErasureQuery, Erasure)
 PAGE = Operation("erasures", "Erasures under the law", ErasuresQuery, ErasurePage)
 RELEASE = Operation(
-    "erasure_go_on", "End the hold of an erasure", HoldToRelease, Erasure, changes=True
+    "erasure_release", "End the hold of an erasure", HoldToRelease, Erasure, changes=True
 )
 ANSWER = Operation(
     "erasure_answer",

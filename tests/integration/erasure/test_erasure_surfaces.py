@@ -1,0 +1,186 @@
+"""Erasures as operators ask for them: by operations, on the command line and by actions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from actions.erase_party import EraseParty
+from actions.erase_vcon import EraseVcon
+from actions.get_erasure import GetErasure
+from core.db.database import database
+from core.errors import ConflictError, InvalidError, UnknownNameError
+from core.operator_interfaces import Call
+from core.settings import OperatorProcessSettings, load_settings
+from pipeline.law.writing.statements import ERASURE_STATEMENT, verified
+from pipeline.redis_client import keys
+from tests.integration.erasure.erasure_scene import Scene
+from tests.integration.support.operator_scene import AUTHOR
+from tests.integration.support.pipeline_fixtures import new_uuid
+from tests.law_keys import ec_key, public_pem
+
+NUMBER = "+12015550123"
+SPELLING = "(201) 555-0123"
+
+
+def stored(erasing: Scene) -> str:
+    """A vCon of the person in Redis, in the index and in a storage."""
+    vcon_uuid = erasing.people.in_redis("in", tel=SPELLING)
+    erasing.people.in_index(vcon_uuid, 0, "shelf", tel=NUMBER)
+    erasing.kept(vcon_uuid)
+    return vcon_uuid
+
+
+async def perform(erasing: Scene, operation: str, why: str = "asked", **arguments: Any) -> Any:
+    """The answer of an operation."""
+    async with erasing.people.operator.api() as api:
+        return await api.perform(operation, arguments, Call(AUTHOR, why))
+
+
+async def ended(erasing: Scene, erasure_id: str) -> Any:
+    """The erasure after a pass, as a service carries it out."""
+    database.initialize(load_settings(OperatorProcessSettings))  # closed with the operations
+    async with erasing.process() as erasures:
+        return await erasures.erasures.advance(erasure_id)
+
+
+async def test_the_vcons_of_a_person_are_erased(erasing: Scene) -> None:
+    """With what links made of them; the value is in no row, only its hash in the audit."""
+    vcon_uuid, made = stored(erasing), new_uuid()
+    erasing.people.ran(vcon_uuid, made)
+    result = await perform(erasing, "erase_party", tel=NUMBER)
+    assert (result.found, result.more, result.erasure.state) == (2, False, "requested")
+    erasure = await ended(erasing, result.erasure.id)
+    assert set(erasure.vcons) == {vcon_uuid, made}
+    assert erasure.subject == "party"
+    assert keys.vcon(vcon_uuid) not in erasing.people.traces(vcon_uuid)
+    for table in ("audit_events", "law_erasures", "law_erasure_targets", "law_bases"):
+        assert "5550123" not in str(erasing.people.rows(f"SELECT to_jsonb(t)::text FROM {table} t"))
+    [event] = erasing.people.rows("SELECT to_jsonb(each) FROM audit_events AS each")
+    assert (event["action"], event["detail"]["by"], event["detail"]["found"]) == (
+        "erase_party",
+        "tel",
+        2,
+    )
+    assert event["target"]
+
+
+async def test_a_dry_run_requests_nothing(erasing: Scene) -> None:
+    """It needs no reason, and says where the vCons are."""
+    vcon_uuid = stored(erasing)
+    for name, wanted in {
+        "erase_party": {"tel": SPELLING},
+        "erase_vcon": {"vcon_uuid": vcon_uuid},
+    }.items():
+        result = await perform(erasing, name, "", dry_run=True, **wanted)
+        assert (result.dry_run, result.found, result.erasure) == (True, 1, None)
+        places = {each.place: each.outcome for each in result.vcons[0].places}
+        assert places == {"redis": "would be deleted", "shelf": "would be deleted"}
+    assert erasing.people.rows("SELECT 1 FROM law_erasures") == []
+    assert erasing.people.rows("SELECT 1 FROM audit_events") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "reason"),
+    [
+        ("erase_party", {}, "why"),
+        ("erase_party", {"tel": "1", "mail": "a@b.example"}, "why"),
+        ("erase_party", {"name": "Ann", "suppress": True}, "why"),
+        ("erase_party", {"name": "\x00"}, "why"),
+        ("erase_party", {"tel": NUMBER}, " "),
+        ("erase_vcon", {"vcon_uuid": "x"}, "why"),
+        ("erase_vcon", {"vcon_uuid": new_uuid()}, ""),
+        ("erase_vcon", {"vcon_uuid": new_uuid(), "hold": "x" * 201}, "why"),
+    ],
+    ids=range(8),
+)
+async def test_what_is_not_valid_requests_nothing(
+    erasing: Scene, name: str, wanted: dict[str, Any], reason: str
+) -> None:
+    """Nothing is audited either."""
+    with pytest.raises(InvalidError):
+        await perform(erasing, name, reason, **wanted)
+    assert erasing.people.rows("SELECT 1 FROM law_erasures") == []
+    assert erasing.people.rows("SELECT 1 FROM audit_events") == []
+
+
+async def test_a_held_erasure_is_refused_until_it_is_released(erasing: Scene) -> None:
+    """Meanwhile the vCon is where it was, and so is the party of what was recorded."""
+    vcon_uuid = stored(erasing)
+    await perform(erasing, "record_basis", tel=NUMBER, granted=True, purpose="transcription")
+    held = (await perform(erasing, "erase_party", tel=NUMBER, hold="case 17")).erasure
+    assert (held.state, held.hold) == ("held", "case 17")
+    with pytest.raises(ConflictError, match="case 17"):
+        await perform(erasing, "erase_vcon", vcon_uuid=vcon_uuid)
+    assert (await ended(erasing, held.id)).state == "held"
+    assert keys.vcon(vcon_uuid) in erasing.people.traces(vcon_uuid)
+    assert erasing.people.rows("SELECT party FROM law_bases") != [None]
+    await perform(erasing, "erasure_release", id=held.id)
+    assert (await ended(erasing, held.id)).ended_at is not None
+    with pytest.raises(ConflictError, match="not held"):
+        await perform(erasing, "erasure_release", id=held.id)
+
+
+async def test_suppressing_denies_every_purpose_and_forgets_grants(erasing: Scene) -> None:
+    """By number or address: the denial is in force for later vCons of the person."""
+    stored(erasing)
+    await perform(erasing, "record_basis", tel=SPELLING, granted=True, purpose="transcription")
+    await perform(erasing, "erase_party", tel=NUMBER, suppress=True)
+    found = (await perform(erasing, "recorded_bases", tel=NUMBER)).bases
+    assert [(each.granted, each.purpose) for each in found] == [(False, None)]
+    assert erasing.people.rows("SELECT party IS NULL FROM law_bases WHERE granted") == [True]
+
+
+async def test_what_a_destination_has_answered_is_noted(erasing: Scene) -> None:
+    """For one that can only be told, which has not answered: then it ends."""
+    vcon_uuid = stored(erasing)
+    erasing.delivered(vcon_uuid, link="crm")
+    request = await perform(erasing, "erase_vcon", vcon_uuid=vcon_uuid)
+    waiting = await ended(erasing, request.erasure.id)
+    assert waiting.state == "manual"
+    place = {"id": waiting.id, "kind": "link", "name": "crm"}
+    with pytest.raises(UnknownNameError):
+        await perform(erasing, "erasure_answer", **place | {"name": "other"})
+    await perform(erasing, "erasure_answer", "their letter", **place)
+    done = await ended(erasing, waiting.id)
+    assert {each.name: each.state for each in done.targets}["crm"] == "acknowledged"
+    assert done.statement
+
+
+async def test_the_command_line(erasing: Scene) -> None:
+    """Request, list, show; the statement that is shown is verified."""
+    vcon_uuid, operator = stored(erasing), erasing.people.operator
+    requested = await operator.cli(f"erasure vcon {vcon_uuid} --yes --reason 'asked' --json")
+    assert requested.code == 0, requested.err
+    erasure_id = requested.json["erasure"]["id"]
+    assert erasure_id in (await operator.cli("erasure list --open")).out
+    await ended(erasing, erasure_id)
+    assert erasure_id not in (await operator.cli("erasure list --open")).out
+    shown = await operator.cli(f"erasure show {erasure_id}")
+    assert "verified" in shown.out
+    assert "statement" in shown.out
+    as_json = await operator.cli(f"erasure show {erasure_id} --json")
+    text = as_json.json["statement"]
+    assert verified(text, ERASURE_STATEMENT, [public_pem(ec_key())], datetime.now(UTC))
+    dry = await operator.cli(f"erasure party --tel '{SPELLING}' --dry-run --yes")
+    assert "0 vCons would be erased" in dry.out
+    missing = await operator.cli(f"erasure show {new_uuid()}")
+    assert missing.code != 0
+
+
+async def test_the_actions(erasing: Scene) -> None:
+    """They perform the same operations."""
+    vcon_uuid = stored(erasing)
+    async with erasing.people.operator.api() as api:
+        client: Any = SimpleNamespace(service=None, pipeline=SimpleNamespace(operator=api))
+        looked = await EraseParty(tel=NUMBER, dry_run=True).run(client, None)
+        assert (looked.status_code, looked.fields["found"]) == (200, 1)
+        asked = await EraseVcon(vcon_uuid=vcon_uuid, reason="asked").run(client, None)
+        erasure_id = asked.fields["erasure"]["id"]
+        with pytest.raises(InvalidError, match="reason"):
+            await EraseParty(tel=NUMBER).run(client, None)
+        found = await GetErasure(erasure=erasure_id).run(client, None)
+    assert (found.fields["state"], found.fields["vcons"]) == ("requested", [vcon_uuid])
