@@ -1,7 +1,12 @@
 """Backup and restore as operations: the work is in `pipeline/operator/backup/`."""
 
+from collections.abc import Sequence
+
+from core.concurrency.thread_pool import in_own_thread
 from core.errors import InvalidError
 from core.operator_interfaces import Call
+from pipeline.erasure.carried_over import erased_in
+from pipeline.erasure.erasures import MOST_VCONS, Request
 from pipeline.operator.backup import operations
 from pipeline.operator.parts import Parts
 from schemas.operator.backup import (
@@ -18,6 +23,7 @@ class Backups:
     def __init__(self, parts: Parts) -> None:
         settings = parts.settings
         self._admin = parts.partner_admin
+        self._erasures = parts.erasures
         self._backups = operations.Backups(parts.redis, settings, settings.vcon_sorted_set_name)
 
     async def backup(self, asked: BackupParameters, call: Call) -> BackupResult:
@@ -32,8 +38,22 @@ class Backups:
         if not asked.dry_run and not call.reason.strip():
             msg = "reason: say why; the audit keeps it"
             raise InvalidError(msg, [msg])
+        named = await in_own_thread(erased_in, asked.erased) if asked.erased else []
         result = await self._backups.restore(asked, call.progress)
+        result.erased = len(named)
+        if named:
+            result.steps.append(f"erase {len(named)} vCons again that were erased before")
         if not asked.dry_run:
+            await self._erase_again(named, call)
             detail = {"sha256": result.content.sha256, "reason": call.reason}
             await self._admin.audit("restore", call.author, asked.file, detail)
         return result
+
+    async def _erase_again(self, vcon_uuids: Sequence[str], call: Call) -> None:
+        """Refuse their uuids before a service starts; it goes on with what cannot be done now."""
+        for at in range(0, len(vcon_uuids), MOST_VCONS):
+            some = vcon_uuids[at : at + MOST_VCONS]
+            request = Request(some, call.author.actor, ref="restore", subject="party")
+            erasure = await self._erasures.request(request)
+            erasure = await self._erasures.advance(erasure.id)
+            call.progress(f"erasure {erasure.id}: {len(some)} vCons, {erasure.state}")

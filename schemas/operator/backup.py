@@ -16,12 +16,16 @@ class BackupParameters(BaseModel):
 
 
 class RestoreParameters(BaseModel):
-    """Which backup is restored, `-` for standard input; `dry_run` only checks it."""
+    """Which backup is restored, `-` for standard input; `dry_run` only checks it.
+
+    `erased`: a file with uuids or statements about erasures, a line each; they are erased again.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     file: FileName
     dry_run: bool = False
+    erased: FileName | None = None
 
 
 class BackupPart(BaseModel):
@@ -80,3 +84,5 @@ class RestoreResult(BaseModel):
     """Elements that were in flight, waiting, delayed or lent out; 0 of a dry run."""
     steps: list[str]
     """What was done, or would be."""
+    erased: int = 0
+    """The vCons that were erased before, and are erased again."""

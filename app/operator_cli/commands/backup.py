@@ -22,6 +22,9 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="read and check everything, write nothing"
     )
+    parser.add_argument(
+        "--erased", metavar="FILE", help="uuids or statements of erasures since, a line each"
+    )
 
 
 def _of_backup(words: argparse.Namespace) -> Mapping[str, Any]:
@@ -31,7 +34,7 @@ def _of_backup(words: argparse.Namespace) -> Mapping[str, Any]:
 
 
 def _of_restore(words: argparse.Namespace) -> Mapping[str, Any]:
-    return {"file": words.file, "dry_run": words.dry_run}
+    return {"file": words.file, "dry_run": words.dry_run, "erased": words.erased}
 
 
 def _parts(content: BackupContent) -> Table:

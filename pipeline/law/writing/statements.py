@@ -102,6 +102,17 @@ def verified(text: str, kind: Kind, anchors: Sequence[str], now: datetime) -> St
     return Statement(_object("payload", payload), header["alg"], header["kid"], subject)
 
 
+def unverified(text: str) -> Mapping[str, Any]:
+    """The content of a statement whose signer does not matter, such as one that the reader kept.
+
+    Raises:
+        InvalidError: it is no statement.
+        TooLargeError: it exceeds the limit.
+    """
+    _, payload, _ = _parts(text.strip())
+    return _object("payload", payload)
+
+
 def _parts(text: str) -> tuple[bytes, bytes, bytes]:
     if len(text) > MOST_CHARACTERS:
         msg = f"the statement has {len(text)} characters; at most {MOST_CHARACTERS} are read"

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from pipeline.config.law import LawKey
+from pipeline.law.writing.statements import ERASURE_STATEMENT, signed
 from tests.emptying import empty
+from tests.integration.support.pipeline_fixtures import new_uuid
+from tests.law_keys import ec_key, private_pem
 
 if TYPE_CHECKING:
     from tests.integration.support.operator_scene import OperatorScene
@@ -116,3 +120,32 @@ async def test_a_backup_that_fails_leaves_no_file(
     before = names_in(tmp_path)
     assert (await operator.cli(f"backup {tmp_path}/monday")).code == 3
     assert names_in(tmp_path) == before
+
+
+@pytest.mark.parametrize("is_statement", [True, False], ids=["statement", "uuid"])
+async def test_what_was_erased_since_a_backup_does_not_come_back_with_it(
+    operator: OperatorScene, another: Any, tmp_path: Path, is_statement: bool
+) -> None:
+    """With the statements of erasures since: before a service could claim it."""
+    erased, other = new_uuid(), new_uuid()
+    for each in (erased, other):
+        operator.redis.json().set(f"vcon:{each}", ".", {"uuid": each})
+        operator.redis.rpush("in", each)
+        operator.redis.sadd(f"pc:holds:{each}", "in")
+    assert (await operator.cli(f"backup {tmp_path}/monday")).code == 0
+    key = LawKey("one", private_pem(ec_key()))
+    line = signed({"vcons": [erased]}, ERASURE_STATEMENT, key) if is_statement else erased
+    (tmp_path / "erased").write_text(f"\n{line}\n{line}\n")
+    (tmp_path / "wrong").write_text(f"{erased}\n{erased}x\n")
+    empty(operator.redis)
+    url, reason = another(), "--yes --reason 'a new data centre'"
+    wrong = await operator.cli(f"restore {tmp_path}/monday --erased {tmp_path}/wrong {reason}")
+    assert (wrong.code, "line 2: expected a uuid or a statement" in wrong.err) == (4, True)
+    ran = await operator.cli(f"restore {tmp_path}/monday --erased {tmp_path}/erased {reason}")
+    assert (ran.code, "erase 1 vCons again" in ran.out) == (0, True), ran.err
+    assert operator.redis.exists(f"vcon:{erased}", f"vcon:{other}") == 1
+    assert operator.redis.lrange("in", 0, -1) == [other]
+    assert operator.redis.exists(f"pc:tombstone:{erased}") == 1
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT vcon_uuid::text FROM law_tombstones").fetchall()
+    assert rows == [(erased,)]
