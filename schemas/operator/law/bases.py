@@ -22,10 +22,10 @@ def _no_star(text: str) -> str:
     return text
 
 
-type Words = Annotated[
-    str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_printable)
-]
-type Purpose = Annotated[Words, AfterValidator(_no_star)]
+_TEXT = Field(min_length=1, max_length=LONGEST_TEXT)
+
+type Words = Annotated[str, _TEXT, AfterValidator(_printable)]
+type Purpose = Annotated[str, _TEXT, AfterValidator(_printable), AfterValidator(_no_star)]
 type Address = Annotated[str, Field(min_length=1, max_length=250)]
 type Basis = Literal[
     "consent",
