@@ -46,7 +46,7 @@ class DeliveryLedger:
         )
 
     async def begin(self, live: RunState, kind: str, name: str, basis: Basis = NO_BASIS) -> None:
-        """Commit that a step gets the run's vCon now; of an egress list, that it has got it.
+        """Commit that a step gets the run's vCon now; of an egress list, that it gets it next.
 
         Raises:
             Parked: Postgres does not answer; the step must not begin.
@@ -67,8 +67,6 @@ class DeliveryLedger:
             raise GoneError(live.progress.vcon)
         notes.digest = version.digest
         notes.began(kind, name, delivery)
-        if kind == "egress":  # the script that ends the run does it, or this record is dropped
-            notes.end(kind, name, "ok")
 
     async def note_last(self, live: RunState) -> None:
         """Note the document with which a run ends, if the ledger does not have it.

@@ -171,7 +171,10 @@ class ChainRunner:
                 await self._outgoing.prepare(live)
             except NotSendableError as error:
                 live.progress = plan.after_failure(live.progress, f"egress: {error}")
+                _tell_egress(live, "failed")
                 return "failed"
+        if ending == "done":  # the script that ends the run does it, or its record is dropped
+            _tell_egress(live, "ok")
         return ending
 
     async def _is_cancelled(self, live: RunState) -> bool:
@@ -278,6 +281,12 @@ class ChainRunner:
             await call()
 
         return admitted
+
+
+def _tell_egress(live: RunState, outcome: str) -> None:
+    if live.ledger is not None:
+        for name in live.chain.egress_lists:
+            live.ledger.end("egress", name, outcome)
 
 
 def _next_of(live: RunState, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -14,7 +14,10 @@ import pytest
 from core.concurrency.thread_pool import BoundedCalls
 from core.db.database import Database
 from core.db.law.deliveries import Deliveries
+from core.settings import Settings, load_settings
+from pipeline.config.law import EgressLaw, LawKey
 from pipeline.ledger.deliveries import AWAY, DeliveryLedger
+from pipeline.ledger.in_worker import WorkerLedger
 from pipeline.redis_client import keys
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.law.ledger_scene import Ledger
@@ -22,11 +25,13 @@ from tests.integration.support.law_gates import Purposes
 from tests.integration.support.pipeline_fixtures import (
     PATIENCE,
     Scene,
+    a_vcon,
     configured,
     link,
     storage,
     tracer,
 )
+from tests.law_keys import ec_key, private_pem
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -236,3 +241,30 @@ async def test_a_denied_step_has_no_delivery(scene: Scene, ledger: Ledger) -> No
     assert (await scene.finished()).status == "withheld"
     told = ledger.execute("SELECT name, purpose, profile, basis FROM law_deliveries")
     assert told == [("scribe", "transcription", "lb-02", "attachments[0]")]
+
+
+async def test_an_egress_list_that_gets_nothing(scene: Scene, ledger: Ledger) -> None:
+    """A vCon that cannot be signed is not sent, and its delivery has failed."""
+    law = EgressLaw(sign_with=LawKey("one", private_pem(ec_key())))
+    await scene.start(configured(law=law, custody=True, max_attempts=1))
+    vcon = a_vcon(meta={"number": 2**60})  # has no canonical form
+    await scene.store.put(vcon)
+    await scene.redis.command("RPUSH", "in", vcon["uuid"])
+    assert (await scene.finished()).status == "failed"
+    recorded(scene, ledger)
+    assert ledger.execute(OUTCOMES) == [("egress", "out", 1, "failed", None)]
+
+
+async def test_a_worker_connects_when_a_run_needs_it(
+    scene: Scene, ledger: Ledger, database_environment: dict[str, str], monkeypatch: Any
+) -> None:
+    """Without custody in Postgres, too; what it has opened is closed at its end."""
+    for name, value in database_environment.items():
+        monkeypatch.setenv(name, value)
+    scene.ledger = worker = WorkerLedger(load_settings(Settings), scene.redis)
+    worker.close()
+    await scene.start(configured(storages=[storage()], egress=(), custody=True))
+    await scene.feed()
+    await scene.finished()
+    worker.close()
+    assert [row[1] for row in ledger.execute(OUTCOMES)] == ["shelf"]
