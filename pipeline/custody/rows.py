@@ -8,7 +8,7 @@ import orjson
 
 from core.db.custody import NewCustody
 from pipeline.media import media
-from pipeline.redis_client import keys
+from pipeline.redis_client import keys, originals
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.driver.batches import ENCODING_ERRORS
 
@@ -44,11 +44,14 @@ async def row_in_redis(
     if not found:
         return None
     text, digest, score, index, received, owner, has_owner = found
-    document = text.encode(errors=ENCODING_ERRORS)
+    whole = await media.installed(connection).for_keeping(
+        vcon_uuid, text.encode(errors=ENCODING_ERRORS)
+    )
+    original = await originals.read(connection, vcon_uuid)
     return NewCustody(
         vcon_uuid=vcon_uuid,
         lists=places,
-        document=await media.installed(connection).for_keeping(vcon_uuid, document),
+        document=originals.in_one(whole, original or b""),
         digest=digest,
         created_at=float(score or 0),
         terms=orjson.loads(index) if index else (),

@@ -32,7 +32,7 @@ def row_of(
     return NewCustody(
         vcon_uuid=entry.vcon_uuid,
         lists=lists or [IN_REDIS],
-        document=entry.document,
+        document=originals.in_one(entry.document, entry.original),
         digest=entry.digest,
         created_at=entry.created_at,
         terms=terms,

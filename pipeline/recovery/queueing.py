@@ -15,6 +15,7 @@ from pipeline.media import media
 from pipeline.recovery.places import Place, Placing
 from pipeline.recovery.recovery import MarkLostError, Slice, Under
 from pipeline.recovery.steps import in_thread
+from pipeline.redis_client import originals
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.staging import staged
 
@@ -112,6 +113,9 @@ class Queueing:
         self, under: Under, row: KeptRow, places: Sequence[Place], text: bytes
     ) -> list[str]:
         vcon_uuid = str(row.vcon_uuid)
+        text, original = originals.apart(text)
+        if original:
+            await originals.keep(self._connection, vcon_uuid, original)
         size = len(text)
         text = text and await media.installed(self._connection).stripped(vcon_uuid, text)
         document = await staged(self._connection, text) if text else b""

@@ -5,6 +5,8 @@ vCon (`pc:about:{uuid}`). Before a vCon is accepted its original has a name with
 which it expires; the script that accepts the vCon renames it.
 """
 
+import orjson
+
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.driver.batches import ENCODING_ERRORS
@@ -33,3 +35,24 @@ async def offer(connection: RedisConnection, vcon_uuid: str, digest: str, origin
     """Keep an original until `ingest.lua` accepts its vCon with this digest; raises as `read`."""
     name = keys.offered_original(vcon_uuid, digest)
     await connection.command("SET", name, original, "EX", WAITING)
+
+
+# Custody in Postgres has one text for each row: the document, and before its own members the
+# original, under a name that no vCon has.
+_FIRST = b'{"pc:signed":'
+
+
+def in_one(document: bytes, original: bytes) -> bytes:
+    """A document in JSON with its original, for custody; the same document if it has none."""
+    if not original:
+        return document
+    return _FIRST + orjson.dumps(original.decode()) + b"," + document[1:]
+
+
+def apart(text: bytes) -> tuple[bytes, bytes]:
+    """The document and the original that `in_one` has put together."""
+    if not text.startswith(_FIRST):
+        return text, b""
+    members = orjson.loads(text)
+    original = members.pop("pc:signed")
+    return orjson.dumps(members), str(original).encode()

@@ -166,6 +166,8 @@ def _strict_path(
     except (VerificationError, ValueError) as error:
         _check_dates(chain[0], now)
         raise UntrustedError(f"no valid path to an anchor of law.trust: {error!s:.200}") from error
+    if len(found) == 1:
+        raise UntrustedError("its certificate is an anchor itself; pin it in law.trust instead")
     for each in found:
         _check_key(each)
     return found

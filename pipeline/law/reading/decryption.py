@@ -69,7 +69,7 @@ def decrypted(encrypted: Layer, keys: Sequence[LawKey], limits: Limits) -> Decry
             joined(protected, encrypted.get("unprotected"), each.get("header"))
             for each in recipients
         ]
-        _check(encrypted, headers)
+        _check(encrypted, recipients, headers)
     except ValueError as error:
         raise InvalidError(f"encrypted: {error}") from error
     cleaned = _without_repetitions(encrypted, recipients, protected)
@@ -80,7 +80,9 @@ def decrypted(encrypted: Layer, keys: Sequence[LawKey], limits: Limits) -> Decry
     raise SealedError(NO_KEY)
 
 
-def _check(encrypted: Layer, headers: Sequence[Joined]) -> None:
+def _check(encrypted: Layer, recipients: Sequence[Layer], headers: Sequence[Joined]) -> None:
+    for each in recipients:
+        from_base64url(each.get("encrypted_key", ""))
     for name in ("iv", "ciphertext", "tag", "aad"):
         if name != "aad" or name in encrypted:
             from_base64url(encrypted.get(name))
