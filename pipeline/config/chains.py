@@ -40,6 +40,8 @@ type Lent = Mapping[str, Mapping[str, Any]]
 
 OF_CHAIN = "@"
 """Between the name of a storage and that of the chain which has options of its own for it."""
+LAW_KEYS = ("verify", "decrypt_with", "custody", "egress")
+"""What a chain may say about the law."""
 RESERVED_LISTS = ("vcons",)
 """Redis keys of the service that are not lists of ids; with `RESERVED_PREFIXES`, no list's name."""
 
@@ -80,9 +82,9 @@ def _link(name: str, entry: Section, lent: Lent, law: Law | None) -> LinkStep:
     timeout = entry.limit("timeout")
     retries = entry.value("retries", RETRIES, LINK_RETRIES)
     destination = read_destination(name, entry)
-    requires, erase = read_requires(entry, law), read_erase(entry, law)
-    plugin = PluginSpec(**plugin_parts(name, entry, lent), requires=requires, erase=erase)
-    return LinkStep(name, plugin, timeout, retries, destination, requires)
+    about_law = _law_of(entry, law)
+    plugin = PluginSpec(**plugin_parts(name, entry, lent), **about_law)
+    return LinkStep(name, plugin, timeout, retries, destination, plugin.requires)
 
 
 def _storage(
@@ -93,16 +95,28 @@ def _storage(
     unset = tuple(dict.fromkeys(m.name for m in missing if m.where[:2] == entry.where))
     own: dict[str, Any] = {
         "destination": read_destination(name, entry),
-        "requires": read_requires(entry, law),
-        "erase": read_erase(entry, law),
+        **_law_of(entry, law),
     }
     parts = plugin_parts(name, entry, lent)
     return StorageSpec(**parts, **own, timeout=timeout, retries=retries, unset=unset)
 
 
 def _tracer(name: str, entry: Section, lent: Lent, law: Law | None) -> PluginSpec:
-    requires = read_requires(entry, law)
+    given = entry.raw("requires") is not None
+    requires = read_requires(entry, law) if given else None
     return PluginSpec(**plugin_parts(name, entry, lent), requires=requires)
+
+
+def _law_of(entry: Section, law: Law | None) -> dict[str, Any]:
+    """What a link or storage says about the law; most say nothing."""
+    if entry.raw("requires") is None and entry.raw("erase") is None:
+        return {}
+    return {"requires": read_requires(entry, law), "erase": read_erase(entry, law)}
+
+
+def _chain_law(entry: Section, law: Law | None) -> dict[str, Any]:
+    given = [key for key in LAW_KEYS if entry.raw(key) is not None]  # so that each is known
+    return chain_law(entry, law) if given else {}
 
 
 def _plugin(name: str, entry: Section, lent: Lent) -> PluginSpec:
@@ -156,10 +170,11 @@ def _chain(name: str, entry: Section, registry: Registry, on_broken: OnBroken) -
         weight=entry.value("weight", WEIGHT, 1),
         on_broken=entry.value("on_broken", ON_BROKEN, on_broken),
         repeat_uncertain=entry.value("repeat_uncertain", SWITCH, default=False) or None,
-        **chain_law(entry, registry.law),
+        **_chain_law(entry, registry.law),
     )
     _check_loop(chain, entry)
-    check_envelopes(chain, entry)
+    if chain.allow_envelopes:
+        check_envelopes(chain, entry)
     entry.note_unread()
     return chain
 

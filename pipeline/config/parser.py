@@ -112,7 +112,8 @@ def _read(
     root: Section, environment: Environment, *, weak_keys: bool, on_broken: OnBroken
 ) -> PipelineConfig:
     connections = read_connections(root.section(CONNECTIONS), environment)
-    lent, law = lendable(connections), read_law(root.section("law"))
+    lent = lendable(connections)
+    law = None if root.raw("law") is None else read_law(root.section("law"))
     links, storages = share_destinations(
         read_links(root.section("links"), lent, law),
         read_storages(root.section("storages"), environment.missing, lent, law),

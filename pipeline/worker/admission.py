@@ -119,6 +119,5 @@ class Admission:
         Raises:
             UnavailableError: Redis cannot be reached.
         """
-        if live.chain.custody:
-            with contextlib.suppress(LookupError, CommandRefused):  # another program removed it
-                await self._ledger.note_last(live)
+        with contextlib.suppress(LookupError, CommandRefused):  # another program removed it
+            await self._ledger.note_last(live)

@@ -165,7 +165,8 @@ class ChainRunner:
         if ending == "done" and (requires is not None or live.chain.custody):
             for name in live.chain.egress_lists:
                 await self._admission.ask(live, "egress", name, requires)
-        await self._admission.note_last(live)
+        if live.chain.custody:
+            await self._admission.note_last(live)
         if ending == "done" and live.chain.egress is not None:
             try:
                 await self._outgoing.prepare(live)
