@@ -3,6 +3,7 @@
 | destination | what is done |
 |---|---|
 | storage that can delete | deleted, then read again: `verified` if it has nothing, `deleted` if it cannot be read |
+| link that declares `pure` | `deleted`: a call of it has no effect but on its vCon |
 | step with `erase` | told with a signed message, after it was deleted there if it can delete |
 | other storage, link, tracer | `cannot`: the service knows no way to erase there |
 | egress list, reader | `cannot`: the readers of the list, or the caller, have what they read |
@@ -27,6 +28,9 @@ from schemas.law.erasures import ErasureTarget
 
 STILL_THERE = "StillThere"
 """The error of a storage that has the vCon after it has said that it deleted it."""
+NOT_LOADED, LOADED_WITHIN = "NotLoaded", 3
+"""The error of a link that this process has not loaded, such as a command; another one may have.
+After so many attempts it counts as one that keeps something."""
 _TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
 
 
@@ -52,6 +56,12 @@ class Destinations:
             specs = list(self._steps(target.kind, target.name))
             if not specs:
                 return now_in(target, "unreachable")
+            if target.kind == "link" and target.attempts < LOADED_WITHIN:
+                pure = [self._is_pure(each) for each in specs]
+                if None in pure:
+                    return after_failure(target, NOT_LOADED, now)
+                if all(pure):
+                    return now_in(target, "deleted")
             spec = next((each for each in specs if each.erase), specs[0])
             return await self._told(erasure, target, spec, now)
         return now_in(target, "cannot")
@@ -106,6 +116,11 @@ class Destinations:
         except PluginFailedError as error:
             return after_failure(target, str(error), now)
         return now_in(target, "acknowledged" if is_erased else "told")
+
+    def _is_pure(self, spec: PluginSpec) -> bool | None:
+        """Whether the link declares that it changes its vCon only; None: it is not loaded here."""
+        loaded = self._configuration.plugins.links.get(spec)
+        return None if loaded is None else loaded.pure
 
     def _steps(self, kind: str, name: str) -> Iterator[PluginSpec]:
         for chain in self._configuration.config.chains.values():

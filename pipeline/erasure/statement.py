@@ -15,7 +15,7 @@ from schemas.law.erasures import EXCEPTIONS, Erasure, ErasureTarget, TargetState
 FORM: Final = "patchcord-erasure-1"
 MEANINGS: Final[Mapping[TargetState, str]] = {
     "pending": "not tried yet",
-    "deleted": "deleted; it cannot be read again there",
+    "deleted": "deleted, or not kept there; it cannot be read again",
     "verified": "deleted, then read again: it was not there",
     "told": "told that it must be erased; it has not answered that it was",
     "acknowledged": "told, and has answered that it was erased",

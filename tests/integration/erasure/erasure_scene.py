@@ -62,13 +62,17 @@ CONFIG = """
 law:
   keys: {{one: {{private: {private}, chain: {chain}}}}}
 links:
-  crm: {{module: links.tag, erase: {{url: "{url}/crm", headers: {{x-tenant: seven}}}}}}
+  crm:
+    module: links.webhook
+    options: {{webhook-urls: [{url}]}}
+    erase: {{url: "{url}/crm", headers: {{x-tenant: seven}}}}
   tag: {{module: links.tag}}
+  keeper: {{module: links.webhook, options: {{webhook-urls: [{url}]}}}}
 storages:
 {storages}
   failing: {{module: there_is_no_such_module}}
 chains:
-  main: {{links: [crm, tag], ingress_lists: [in], storages: [shelf], egress_lists: [out]}}
+  main: {{links: [crm, tag, keeper], ingress_lists: [in], storages: [shelf], egress_lists: [out]}}
 """
 
 
