@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
-from core.errors import ConflictError, InvalidError, UnknownNameError
+from core.errors import InvalidError, UnknownNameError
 from core.observability.redaction import KNOWN
 from pipeline.admin.connections import ConnectionsApi
 from pipeline.admin.operations import PipelineOperations
@@ -17,6 +17,8 @@ from pipeline.config.parser import Chain
 from pipeline.ingest.admin import PartnerAdmin
 from pipeline.ingest.internal import InternalApi
 from pipeline.ingest.partner import PartnerApi
+from pipeline.ledger.basis import Basis
+from pipeline.ledger.outside_runs import SavesOutsideRuns
 from pipeline.live_config import Configuration
 from pipeline.operator.operations import OperatorOperations
 from pipeline.operator.sessions import RedisConsoleSessions
@@ -24,12 +26,10 @@ from pipeline.plugins.loader import LoadedStorage
 from pipeline.redis_client.list_states import ListState
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.queues import Queues
-from pipeline.runs.withholding import refusal_text
 from pipeline.storages.lookup import VconLookup, formed
 from pipeline.vcon.normalization import outgoing
 from pipeline.vcon_server.configuration import ConfigurationAdmin
 from pipeline.vcon_server.operations import VconServerOperations
-from pipeline.withheld.evaluating import Evaluation
 from schemas.chain import ChainSummary, ListDepth
 from schemas.run import Run, Step
 from schemas.uuids import canonical_uuid
@@ -54,14 +54,14 @@ class PipelineService:
         connections: ConnectionsApi,
         operator: OperatorOperations,
         console_sessions: RedisConsoleSessions,
-        law: Evaluation,
+        saves: SavesOutsideRuns,
         egress_format: str,
     ) -> None:
-        """`law` is asked before a storage gets a vCon outside of a run.
+        """`saves` is asked before a storage gets a vCon outside of a run.
 
         `egress_format` is the setting EGRESS_FORMAT_VERSION: the form of vCons in answers.
         """
-        self._law = law
+        self._saves = saves
         self._egress_format = egress_format
         self.internal = internal
         self.partners = partners
@@ -157,27 +157,19 @@ class PipelineService:
         Raises:
             UnknownNameError: a storage or the vCon does not exist.
             ConflictError: the law does not allow one of the storages; none gets the vCon.
+            GoneError: the vCon is erased.
         """
         names = list(dict.fromkeys(storages))
         loaded = [await self._lookup.storage(name) for name in names]
         vcon_uuid = await self._in_redis(vcon)
-        await self._check_law(names, vcon_uuid)
-        return await asyncio.gather(*(self._save_one(each, vcon_uuid) for each in loaded))
+        bases = [await self._saves.basis(name, vcon_uuid) for name in names]
+        given = zip(loaded, bases, strict=True)
+        return await asyncio.gather(*(self._save_one(*each, vcon_uuid) for each in given))
 
-    async def _check_law(self, storages: Sequence[str], vcon_uuid: str) -> None:
-        configured = self._configuration.config.storages
-        for name in storages:
-            purpose = configured[name].requires
-            if purpose is None:
-                continue
-            found = await self._law.decision(vcon_uuid, purpose)
-            if not found.allowed:
-                text = refusal_text(found.error or "", found.place, purpose)
-                raise ConflictError(f"storage {name}: {text}")
-
-    async def _save_one(self, storage: LoadedStorage, vcon_uuid: str) -> Step:
+    async def _save_one(self, storage: LoadedStorage, basis: Basis, vcon_uuid: str) -> Step:
         began = time.perf_counter()
-        error = await self._calls.save(storage, vcon_uuid)
+        save = partial(self._calls.save, storage, vcon_uuid)
+        error = await self._saves.save(storage.name, vcon_uuid, basis, save)
         if error is None:
             await self._queues.note_saved(vcon_uuid, storage.name)
         return Step(

@@ -39,6 +39,7 @@ from pipeline.ingest.internal import InternalApi
 from pipeline.ingest.partners import KeyLimits, Partners
 from pipeline.ingest.vcon_hooks import VconHooks
 from pipeline.ledger.keeping import LedgerKeeper
+from pipeline.ledger.outside_runs import SavesOutsideRuns
 from pipeline.ledger.recorded_bases import RecordedBases
 from pipeline.live_config import Configuration, ConfigurationWatch, Snapshot, prepared
 from pipeline.minutes.counting import MinuteCounts, partner_source
@@ -69,7 +70,6 @@ from pipeline.vcon_server.configuration import ConfigurationAdmin
 from pipeline.vcon_server.operations import VconServerOperations
 from pipeline.vcon_server.reindex import Reindex
 from pipeline.vcon_server.texts import VconTexts
-from pipeline.withheld.evaluating import Evaluation
 
 STORAGE_CALLS = 8
 """Calls of sync storages that actions make at once."""
@@ -268,14 +268,11 @@ class PipelineComposition:
     ) -> PipelineService:
         settings, configuration = self._settings, self._configuration
         partners = self._partners.build_api(settings.max_vcon_bytes, intake, self._offload)
+        most, required = settings.max_vcon_bytes, settings.require_ingress_key
         internal = InternalApi(
-            configuration,
-            settings.max_vcon_bytes,
-            intake,
-            partners,
-            key_required=settings.require_ingress_key,
-            offload=self._offload,
+            configuration, most, intake, partners, key_required=required, offload=self._offload
         )
+        deliveries, calls = self._records.deliveries, self._records_calls
         return PipelineService(
             configuration,
             internal,
@@ -291,7 +288,7 @@ class PipelineComposition:
             ConnectionsApi(configuration, self._connections),
             self._operator,
             RedisConsoleSessions(self.connection, settings),
-            Evaluation(self.connection, configuration, self._bases),
+            SavesOutsideRuns(configuration, self.connection, self._bases, deliveries, calls),
             settings.egress_format_version,
         )
 

@@ -14,6 +14,7 @@ from core.db.database import Database
 from core.db.identity import Identities
 from core.db.ingress_keys import IngressKeys, count_uses
 from core.db.law.bases import Bases
+from core.db.law.deliveries import Deliveries
 from core.db.law.erasures import ErasureRows
 from core.db.law.reading import LedgerReading
 from core.db.law.traces import LawTraces
@@ -191,7 +192,7 @@ class PartnerRecords:
 
     `index` finds vCons by their parties; `custody` has those that are accepted and not stored yet,
     `identities` which Redis was last seen. `law` is the ledger of where vCons went; `erasures`,
-    `law_traces` and `bases` are of the law, too.
+    `law_traces`, `bases` and `deliveries` are of the law, too.
     """
 
     def __init__(self, database: Database) -> None:
@@ -206,3 +207,4 @@ class PartnerRecords:
         self.law_traces = LawTraces(database)
         self.bases = Bases(database)
         self.law = LedgerReading(database)
+        self.deliveries = Deliveries(database)

@@ -93,7 +93,7 @@ class DeliveryLedger:
             msg = f"there is no vCon {vcon_uuid} in Redis"
             raise LookupError(msg)
         large = len(text) > LARGE
-        digest, form, is_redacted = await one_at_a_time(_seen, text) if large else _seen(text)
+        digest, form, is_redacted = await one_at_a_time(seen, text) if large else seen(text)
         assert live.ledger is not None
         origin = "received"
         if live.ledger.digest:
@@ -127,7 +127,7 @@ def _delivery(
     )
 
 
-def _seen(text: bytes | str) -> tuple[str, str, bool]:
+def seen(text: bytes | str) -> tuple[str, str, bool]:
     """The digest of a document, its form, and whether it says that it is redacted.
 
     The digest is that of the members in order of their names: Redis may write them in another.

@@ -16,7 +16,7 @@ from typing import Any, LiteralString
 
 from core.db.database import Database
 from core.db.driver.pipelined import Pipelined
-from core.db.law.chain import CHAIN_LOCK, VERSION_DIGEST, new_salt
+from core.db.law.chain import CHAIN_LOCK, DELIVERY_DIGEST, VERSION_DIGEST, new_salt
 from core.observability.storable_text import storable_json
 
 ADD_SALTS: LiteralString = """
@@ -70,6 +70,17 @@ WHERE NOT EXISTS (SELECT FROM law_tombstones AS dead WHERE dead.vcon_uuid = row.
 ORDER BY item
 RETURNING id, vcon_uuid
 """  # noqa: S608 -- constant texts
+_OUTCOME: LiteralString = """
+UPDATE law_deliveries SET outcome = %(outcome)s::text, error = %(error)s::text, ended_at = now()
+WHERE id = %(id)s::bigint AND outcome IS NULL
+"""
+_SENT: LiteralString = f"""
+INSERT INTO law_events (event, vcon_uuid, about, digest, commitment)
+SELECT 'vcon_sent', vcon_uuid, 'delivery:' || id, {DELIVERY_DIGEST}, commitment
+FROM law_deliveries WHERE id = %(id)s::bigint
+    AND NOT EXISTS (SELECT FROM law_events WHERE about = 'delivery:' || law_deliveries.id)
+"""  # noqa: S608 -- constant texts
+_END = Pipelined(CHAIN_LOCK, _OUTCOME, _SENT)
 _BEGIN = Pipelined(ADD_SALTS, _SHARE, _ADD_DELIVERIES)
 _WITH_VERSIONS = Pipelined(ADD_SALTS, _SHARE, CHAIN_LOCK, ADD_VERSIONS, _ADD_DELIVERIES)
 
@@ -112,7 +123,7 @@ class NewDelivery:
 
 
 class Deliveries:
-    """Writes deliveries. The method blocks: call it in a thread."""
+    """Writes deliveries. The methods block: call them in a thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -128,6 +139,15 @@ class Deliveries:
         statements = _WITH_VERSIONS if has_versions else _BEGIN
         *_, rows = self._database.in_pipeline(statements, _parameters(items))
         return _by_item(items, rows)
+
+    def end(self, delivery: int, outcome: str, error: str | None) -> None:
+        """Note the outcome of one that no run made, with its event.
+
+        Raises:
+            UnavailableError: Postgres cannot be reached.
+        """
+        told = {"id": delivery, "outcome": outcome, "error": error}
+        self._database.in_pipeline(_END, told)
 
 
 def salts_for(vcons: Iterable[str]) -> dict[str, Any]:

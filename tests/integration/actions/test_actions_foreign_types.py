@@ -16,6 +16,7 @@ from pipeline.api import PipelineService
 from pipeline.redis_client import keys
 from pipeline.runs.vcon_store import VconStore
 from pipeline.storages.lookup import VconLookup
+from tests.integration.support.law_gates import without_law
 from tests.integration.support.operations_scene import (
     ACTIONS,
     EXPIRY,
@@ -90,7 +91,7 @@ async def ask(ops: Operations, action: str, fields: dict[str, Any]) -> ActionRes
         nothing,
         nothing,
         nothing,
-        nothing,
+        without_law(ops.configuration),
         "0.4.0",
     )
     client = SimpleNamespace(

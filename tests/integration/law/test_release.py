@@ -11,6 +11,7 @@ import pytest
 
 from core.errors import ConflictError, InvalidError, UnavailableError, UnknownNameError
 from pipeline.api import PipelineService
+from pipeline.ledger.outside_runs import SavesOutsideRuns
 from pipeline.redis_client import keys
 from pipeline.storages import lookup
 from tests.integration.law.release_scene import LawScene, basis, law_scene
@@ -210,7 +211,9 @@ async def test_a_storage_outside_of_a_run(law: LawScene, monkeypatch: pytest.Mon
     monkeypatch.setattr(lookup, "load_storage", lambda spec: plugins[spec.name])
     parts: list[Any] = [None] * 14  # those that it does not use here
     parts[2] = lookup.VconLookup(ops.configuration, ops.workers.store, ops.calls, 100)
-    parts[4], parts[5], parts[13] = ops.calls, ops.workers.queues, law.evaluation
+    unused: Any = None  # no chain here has custody
+    saves = SavesOutsideRuns(ops.configuration, ops.redis, law.recorded, unused, unused)
+    parts[4], parts[5], parts[13] = ops.calls, ops.workers.queues, saves
     service = PipelineService(ops.configuration, *parts, "0.4.0")
     vcon_uuid = await law.ops.ingest(attachments=[basis("crm", granted=False)])
     with pytest.raises(ConflictError, match="storage crm: PermissionDeniedError: purpose crm"):

@@ -21,6 +21,7 @@ from pipeline.runs.calls import PluginCalls
 from pipeline.storages import lookup as finders
 from pipeline.storages.lookup import VconLookup
 from pipeline.vcon.normalization import normalised
+from tests.integration.support.law_gates import without_law
 from tests.integration.support.pipeline_fixtures import (
     PATIENCE,
     Scene,
@@ -90,7 +91,7 @@ async def pipeline(scene: Scene, configuration: Configuration, monkeypatch: pyte
         untested,
         untested,
         untested,
-        untested,
+        without_law(configuration),
         "0.4.0",
     )
     hearing.cancel()
