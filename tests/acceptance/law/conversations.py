@@ -186,6 +186,15 @@ class Conversations:
         assert answer.status_code == 201, answer.text
         self.fed[chain] = document["uuid"]
 
+    async def taken(self, name: str) -> None:
+        """Return when a list is empty, and what was pushed there by hand is gone."""
+        await self._reached(name, 0)
+
+        async def is_gone() -> bool:
+            return not self.redis.exists(f"vcon:{self.fed[name]}")
+
+        await until(is_gone, f"the vCon of {name} to be gone", SECONDS)
+
     async def _reached(self, name: str, length: int) -> None:
         async def is_so() -> bool:
             return self.redis.llen(name) == length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,3 +104,13 @@ async def check_doors(system: Conversations, person: Person) -> None:
         document = person.vcon(uuid=vcon_uuid)
         sent = await system.http.post("/vcon", params={"ingress_lists": chain}, json=document)
         assert sent.status_code == 410, sent.text
+    vcon_uuid = system.fed["kept"]
+    pushed = json.dumps(person.vcon(uuid=vcon_uuid))
+    system.redis.execute_command("JSON.SET", f"vcon:{vcon_uuid}", ".", pushed)
+    system.redis.rpush("kept", vcon_uuid)
+    await system.taken("kept")
+    again = system.around.folder / "files" / "2026" / "03" / "01" / f"{vcon_uuid}.json"
+    again.write_text(pushed)
+    assert (await system.http.get(f"/vcon/{vcon_uuid}")).status_code == 410
+    again.unlink()
+    assert system.redis.lrange("kept_out", 0, -1) == []
