@@ -3,7 +3,7 @@
 A hook's failure, and one that does not end in time, is logged and the run goes on; only
 `before_processing` of a hook with `on_error: fail` fails the attempt. `before_processing` may be
 called again when an attempt is repeated from its first link; `after_processing` once the end of the
-run has been recorded, so not if the process dies in between.
+run has been recorded, so not if the process dies in between, nor for a run that is withheld.
 """
 
 import sys

@@ -254,3 +254,13 @@ async def seen(opened: Opened, count: int) -> list[Any]:
     """So many words of the hook, as soon as it has said them."""
     await opened.until(lambda: opened.client.llen("told") >= count)
     return [json.loads(each) for each in opened.client.lrange("told", 0, -1)]
+
+
+async def test_a_withheld_run_has_not_ended_yet(scene: Scene, make: Make) -> None:
+    """`after_processing` is told once, when the run has gone on to its end."""
+    links = {"audited": {"module": "old_audited", "requires": {"purpose": "x"}}}
+    await scene.start(make(links=links, law={"basis": {}}))
+    await fed(scene)
+    assert (await scene.ended()).status == "withheld"
+    await quiet(scene)
+    assert [each[0] for each in told(scene)] == ["before"]
