@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import Any, LiteralString
 
 from core.db.database import Database
@@ -29,15 +30,17 @@ SELECT seq, at, event, coalesce(vcon_uuid::text, ''), about, digest, commitment,
     END
 FROM law_events WHERE seq > %(after)s ORDER BY seq LIMIT %(page)s
 """  # noqa: S608 -- constant texts
-_WITHOUT_EVENT: LiteralString = """
-SELECT about FROM (
-    SELECT 'version:' || id AS about, recorded_at AS at FROM law_versions
-    UNION ALL SELECT 'delivery:' || id, begun_at FROM law_deliveries WHERE outcome IS NOT NULL
-    UNION ALL SELECT 'basis:' || id, recorded_at FROM law_bases
-) AS row
-WHERE NOT EXISTS (SELECT FROM law_events AS known WHERE known.about = row.about)
-ORDER BY at, about LIMIT %(most)s
+_ROWS: LiteralString = """
+SELECT id, row.about, EXISTS (SELECT FROM law_events AS known WHERE known.about = row.about)
+FROM (SELECT id, '{0}:' || id AS about FROM {1} WHERE id > %(after)s {2} ORDER BY id
+    LIMIT %(page)s) AS row ORDER BY id
 """
+_WITH_EVENTS = (
+    _ROWS.format("version", "law_versions", ""),
+    _ROWS.format("delivery", "law_deliveries", "AND outcome IS NOT NULL"),
+    _ROWS.format("basis", "law_bases", ""),
+)
+"""The rows that must have an event, in pages, so that no statement takes long."""
 _COUNTS: LiteralString = """
 SELECT (SELECT count(*) FROM law_deliveries), (SELECT count(*) FROM law_deliveries
     WHERE outcome IS NULL), (SELECT count(*) FROM law_versions)
@@ -100,7 +103,13 @@ class LedgerRows:
 
     def without_event(self, most: int) -> list[str]:
         """The first rows that no event is about, such as `delivery:17`."""
-        return [str(about) for (about,) in self._rows(_WITHOUT_EVENT, most=most)]
+        return list(islice(chain.from_iterable(map(self._alone, _WITH_EVENTS)), most))
+
+    def _alone(self, statement: LiteralString) -> Iterator[str]:
+        after = -(1 << 63)
+        while rows := self._rows(statement, after=after, page=PAGE):
+            yield from (str(about) for _, about, has_event in rows if not has_event)
+            after = int(rows[-1][0])
 
     def checkpoints(self) -> list[Checkpoint]:
         """All checkpoints in order."""

@@ -268,3 +268,22 @@ async def test_a_worker_connects_when_a_run_needs_it(
     await scene.finished()
     worker.close()
     assert [row[1] for row in ledger.execute(OUTCOMES)] == ["shelf"]
+
+
+async def test_a_call_that_runs_out_of_time_counts(scene: Scene, ledger: Ledger) -> None:
+    """Also of an attempt that is repeated."""
+    never = asyncio.Event()
+
+    async def hangs(*_: Any) -> None:
+        await never.wait()
+
+    slow = [link(hangs, timeout=0.01)]
+    await scene.start(configured(links=slow, egress=(), custody=True, max_attempts=2))
+    await scene.feed()
+    assert (await scene.finished()).status == "failed"
+    recorded(scene, ledger)
+    assert ledger.execute(OUTCOMES) == [
+        ("link", "hangs", 1, "failed", "TimeoutError"),
+        ("link", "hangs", 2, "failed", "TimeoutError"),
+    ]
+    never.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from core.db.law import checking
 from tests.integration.law.ledger_scene import Ledger
 
 COLUMNS = "event, vcon_uuid, about, digest, commitment, prior"
@@ -70,7 +71,7 @@ def written(ledger: Ledger) -> Ledger:
             " VALUES (gen_random_uuid(), 'p', true, 'consent', now(), 'a')",
             "basis 1 was inserted",
         ),
-        ("TRUNCATE law_events", "delivery 1 was inserted, or its event was cut"),
+        ("TRUNCATE law_events", "version 1 was inserted, or its event was cut"),
         ("DELETE FROM law_events WHERE seq > 4", "delivery 3 was inserted"),
     ],
 )
@@ -117,3 +118,18 @@ def test_a_report_counts(written: Ledger) -> None:
     report = written.verified()
     assert (report.events, report.deliveries, report.versions) == (6, 4, 2)
     assert report.under_way == 0
+
+
+def test_a_check_reads_pages(written: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong is found on any of them."""
+    monkeypatch.setattr(checking, "PAGE", 2)
+    assert written.verified().findings == []
+    written.as_superuser(
+        "UPDATE law_deliveries SET name = 'x' WHERE id = 4;"
+        " INSERT INTO law_versions (vcon_uuid, origin, form, bytes, commitment)"
+        " VALUES (gen_random_uuid(), 'received', 'unsigned', 1, '')"
+    )
+    assert written.verified().findings == [
+        "delivery 4 was changed: event 6 is about it",
+        "version 3 was inserted, or its event was cut: no event is about it",
+    ]
