@@ -178,7 +178,7 @@ KINDS: dict[str, str] = {
     "pc:(causes|awaited)": "set",
     "pc:(cause|slots|parked):.*": "zset",
     "pc:(run|cancel|idem|idemdigest|request|worker|rate|replayer):.*|pc:(tokens|probe)": "string",
-    "pc:(step|stalled|death|session|tombstone):.*|pc:tombstones": "string",
+    "pc:(step|stalled|death|session|tombstone|signed):.*|pc:tombstones": "string",
     "vcon:.*|pc:staged:.*": "ReJSON-RL",
 }
 """What type each key has, by a pattern for its name."""
