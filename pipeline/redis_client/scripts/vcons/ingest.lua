@@ -173,11 +173,11 @@ local function forget_earlier_document()
 end
 
 local original = 'pc:signed:' .. uuid
-if signed == 's' and redis.call('EXISTS', original .. ':' .. digest) == 1 then
+if signed == 's' and is('string', original) and redis.call('EXISTS', original .. ':' .. digest) == 1 then
   redis.call('RENAME', original .. ':' .. digest, original)
   redis.call('PERSIST', original)
 elseif not same then
-  redis.call('DEL', original)
+  if_usable('string', 'DEL', original)
 end
 local noted = {} -- fields of `about`
 if not same then

@@ -25,7 +25,7 @@ for _, uuid in ipairs(looked_at) do
     unindex(uuid)
     if_usable('zset', 'ZREM', ARGV[1], uuid, 'vcon:' .. uuid)
     if_usable('hash', 'DEL', about)
-    redis.call('DEL', 'pc:signed:' .. uuid)
+    if_usable('string', 'DEL', 'pc:signed:' .. uuid)
   elseif is('zset', ARGV[1]) and redis.call('ZSCORE', ARGV[1], uuid) then
     redis.call('ZREM', ARGV[1], 'vcon:' .. uuid)
   end
