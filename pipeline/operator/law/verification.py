@@ -5,13 +5,12 @@ Nothing is decrypted: that is for chains with `decrypt_with`, and would be an or
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.concurrency.thread_pool import one_at_a_time
 from core.operator_interfaces import Call, Operation
 from pipeline.config.law import Trust
 from pipeline.law.reading.forms import Limits, form_of
-from pipeline.law.reading.opening import Opened, opened, why_not_verified
 from pipeline.live_config import Configuration
 from pipeline.operator.parts import Parts
 from pipeline.operator.row import Row
@@ -21,6 +20,9 @@ from pipeline.storages.lookup import VconLookup
 from pipeline.vcon.envelope import as_object
 from schemas.operator.law.verification import VerifiedSigner, VerifyQuery, VerifyResult
 from schemas.uuids import canonical_uuid
+
+if TYPE_CHECKING:
+    from pipeline.law.reading.opening import Opened
 
 VERIFY = Operation(
     "verify", "Verify the signatures of a vCon", VerifyQuery, VerifyResult, people=True
@@ -64,6 +66,8 @@ class Verification:
 
 
 def _result(given: Mapping[str, Any] | bytes, trust: Trust, most_bytes: int) -> VerifyResult:
+    from pipeline.law.reading.opening import opened  # noqa: PLC0415 -- loads cryptography
+
     document = as_object(given, most_bytes)
     form = form_of(document)
     if form == "encrypted":
@@ -73,7 +77,9 @@ def _result(given: Mapping[str, Any] | bytes, trust: Trust, most_bytes: int) -> 
     return _told(found)
 
 
-def _told(found: Opened) -> VerifyResult:
+def _told(found: "Opened") -> VerifyResult:
+    from pipeline.law.reading.opening import why_not_verified  # noqa: PLC0415 -- see above
+
     signers = [
         VerifiedSigner(
             place=each.place,

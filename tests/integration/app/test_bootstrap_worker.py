@@ -169,6 +169,16 @@ def test_a_worker_starts_without_what_only_the_service_needs() -> None:
     assert subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout == b"\n"
 
 
+def test_nothing_starts_with_the_libraries_of_signatures() -> None:
+    """They take 0.3 s, and most chains verify, decrypt and sign nothing."""
+    program = (
+        "import sys, app.bootstrap, app.bootstrap_api, app.bootstrap_worker\n"
+        "print(*{'cryptography.x509', 'joserfc', 'jwcrypto'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout == b"\n"
+
+
 def test_a_worker_ends_when_plugins_have_left_too_much(start: Start, redis: Any) -> None:
     """Its calls that hang are bounded; the supervisor starts another, and the runs have ended."""
     for _ in range(2):
