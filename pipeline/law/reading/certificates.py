@@ -105,6 +105,8 @@ def certificate(text: str) -> Certificate:
     ) as error:
         msg = "x5c: expected certificates in base64 (standard alphabet) of DER"
         raise ValueError(msg) from error
+    if found.serial_number <= 0:
+        raise ValueError("x5c: a serial number is not positive, which RFC 5280 forbids")
     return found
 
 

@@ -138,7 +138,7 @@ _KINDS = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
 def _holds(algorithm: str, key: Key, content: bytes, signature: bytes) -> bool:
     kind, curve = _KINDS.get(algorithm[:2]), _CURVES.get(algorithm)
-    if key.key_type != kind or (curve and key.as_dict()["crv"] != curve):
+    if key.key_type != kind or (isinstance(key, ECKey) and key.curve_name != curve):
         raise ValueError(f"alg: {algorithm} does not fit the key of the certificate")
     return bool(JWSRegistry.algorithms[algorithm].verify(content, signature, key))
 
@@ -167,6 +167,10 @@ def _judged(
         why = str(error)
     except ValueError as error:  # a certificate of its chain cannot be read
         why = str(error)
-    subject = certificate(chain[0]).subject.rfc4514_string()[:200]
     algorithm = str(header.protected["alg"])
-    return Signer(place, algorithm, subject, digest_of(chain[0]), how), why
+    return Signer(place, algorithm, _subject(chain[0]), digest_of(chain[0]), how), why
+
+
+@lru_cache(maxsize=256)
+def _subject(text: str) -> str:
+    return certificate(text).subject.rfc4514_string()[:200]
