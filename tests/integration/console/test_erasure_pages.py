@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from sqlalchemy import text
 
 from core.db.database import Database
@@ -53,37 +52,27 @@ async def test_a_vcon_is_erased_from_its_page(served: Served, operator: Operator
     assert released.status_code == 200
 
 
-@pytest.mark.parametrize("state", ["waiting", "manual", "complete_with_exceptions"])
-async def test_an_erasure_shows_its_destinations(
-    migrated: Database, operator: Operator, state: str
+async def test_an_erasure_shows_its_destinations_and_its_statement(
+    migrated: Database, operator: Operator
 ) -> None:
-    """Names as they are, without their mark-up; an answer is offered while it has not ended."""
-    erasure = added(migrated, state, statement="a.b.c" if state.startswith("complete") else None)
-    answer = await operator.get(f"/console/erasures/{erasure}")
-    assert answer.status_code == 200
-    assert HOSTILE not in answer.text
-    shown = text_of(answer.text)
-    assert "told" in shown
-    assert ("Answer" in shown) == (not state.startswith("complete"))
-
-
-async def test_an_answer_is_noted(migrated: Database, operator: Operator) -> None:
-    """Of a destination that was told."""
-    erasure = added(migrated, "manual")
-    place = {"id": erasure, "kind": "storage", "name": f"crm{HOSTILE}"}
+    """Names without their mark-up; answers are offered until it has ended, then the statement."""
+    for state in ("waiting", "manual", "complete_with_exceptions"):
+        has_ended = state.startswith("complete")
+        erasure = added(migrated, state, statement="a.b.c" if has_ended else None)
+        answer = await operator.get(f"/console/erasures/{erasure}")
+        assert answer.status_code == 200
+        assert HOSTILE not in answer.text
+        shown = text_of(answer.text)
+        assert "told" in shown
+        assert ("Answer" in shown) == (not has_ended)
+        file = await operator.get(f"/console/erasures/{erasure}/statement")
+        assert file.status_code == (200 if has_ended else 404)
+    assert file.text == "a.b.c\n"
+    assert f'filename="erasure-{erasure}.jws"' in file.headers["content-disposition"]
+    place = {"id": added(migrated, "manual"), "kind": "storage", "name": f"crm{HOSTILE}"}
     noted = await operator.change("erasure_answer", **place, answer="acknowledged")
     assert noted.status_code == 200, noted.text
-    assert "acknowledged" in await operator.text(f"/console/erasures/{erasure}")
-
-
-async def test_the_statement_is_a_file(migrated: Database, operator: Operator) -> None:
-    """Once there is one."""
-    erasure = added(migrated, "complete", "verified", statement="a.b.c")
-    answer = await operator.get(f"/console/erasures/{erasure}/statement")
-    assert (answer.status_code, answer.text) == (200, "a.b.c\n")
-    assert f'filename="erasure-{erasure}.jws"' in answer.headers["content-disposition"]
-    waiting = added(migrated, "waiting")
-    assert (await operator.get(f"/console/erasures/{waiting}/statement")).status_code == 404
+    assert "acknowledged" in await operator.text(f"/console/erasures/{place['id']}")
 
 
 async def test_who_reads_only_sees_erasures_and_requests_none(

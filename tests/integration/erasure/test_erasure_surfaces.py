@@ -83,26 +83,24 @@ async def test_a_dry_run_requests_nothing(erasing: Scene) -> None:
     assert erasing.people.rows("SELECT 1 FROM audit_events") == []
 
 
-@pytest.mark.parametrize(
-    ("name", "wanted", "reason"),
-    [
-        ("erase_party", {}, "why"),
-        ("erase_party", {"tel": "1", "mail": "a@b.example"}, "why"),
-        ("erase_party", {"name": "Ann", "suppress": True}, "why"),
-        ("erase_party", {"name": "\x00"}, "why"),
-        ("erase_party", {"tel": NUMBER}, " "),
-        ("erase_vcon", {"vcon_uuid": "x"}, "why"),
-        ("erase_vcon", {"vcon_uuid": new_uuid()}, ""),
-        ("erase_vcon", {"vcon_uuid": new_uuid(), "hold": "x" * 201}, "why"),
-    ],
-    ids=range(8),
-)
-async def test_what_is_not_valid_requests_nothing(
-    erasing: Scene, name: str, wanted: dict[str, Any], reason: str
-) -> None:
+INVALID: list[tuple[str, dict[str, Any], str]] = [
+    ("erase_party", {}, "why"),
+    ("erase_party", {"tel": "1", "mail": "a@b.example"}, "why"),
+    ("erase_party", {"name": "Ann", "suppress": True}, "why"),
+    ("erase_party", {"name": "\x00"}, "why"),
+    ("erase_party", {"tel": NUMBER}, " "),
+    ("erase_vcon", {"vcon_uuid": "x"}, "why"),
+    ("erase_vcon", {"vcon_uuid": new_uuid()}, ""),
+    ("erase_vcon", {"vcon_uuid": new_uuid(), "hold": "x" * 201}, "why"),
+]
+
+
+async def test_what_is_not_valid_requests_nothing(erasing: Scene) -> None:
     """Nothing is audited either."""
-    with pytest.raises(InvalidError):
-        await perform(erasing, name, reason, **wanted)
+    async with erasing.people.operator.api() as api:
+        for name, wanted, reason in INVALID:
+            with pytest.raises(InvalidError):
+                await api.perform(name, wanted, Call(AUTHOR, reason))
     assert erasing.people.rows("SELECT 1 FROM law_erasures") == []
     assert erasing.people.rows("SELECT 1 FROM audit_events") == []
 
