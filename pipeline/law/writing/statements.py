@@ -22,7 +22,6 @@ import orjson
 from core.errors import InvalidError, TooLargeError
 from pipeline.config.law import LawKey, Trust
 from pipeline.law.canonical_json import canonical
-from pipeline.law.reading.certificates import trusted_by
 from pipeline.law.writing.signing_key import algorithm_of, base64url, jose_key, signing_key
 
 if TYPE_CHECKING:
@@ -185,6 +184,8 @@ def _signer(header: Mapping[str, Any], anchors: Sequence[str], now: datetime) ->
     Raises:
         InvalidError: it is not trusted.
     """
+    from pipeline.law.reading.certificates import trusted_by  # noqa: PLC0415 -- 0.2 s
+
     chain = _certificates(header.get("x5c", []))
     if chain and _key_of(chain[0]).thumbprint() != header["kid"]:
         raise InvalidError("header: kid is not the thumbprint of the key of x5c")
