@@ -46,7 +46,8 @@ def _basis(*purposes: str, hashed: bool) -> dict[str, Any]:
     return {**shared, "body": json.dumps(body)}
 
 
-def _documents() -> dict[str, dict[str, Any]]:
+def documents() -> dict[str, dict[str, Any]]:
+    """VCons of 5 kB by what their basis is like."""
     base = made_up_vcons(1, sizes=(4_200, 4_200))[0]
     purposes = ("recording", "analysis", "transcription")
     attachments = {
@@ -76,7 +77,7 @@ def measured(document: dict[str, Any], rounds: int) -> tuple[float, float]:
 
 def figures(rounds: int) -> Iterator[Figure]:
     """A decision, for each way in which a vCon tells its basis."""
-    for name, document in _documents().items():
+    for name, document in documents().items():
         ours, floor = measured(document, rounds)
         note = f"{ours / floor:.1f} of parsing {len(orjson.dumps(document)):,} bytes"
         yield Figure(f"decision, {name}", ours, AIM, at_most=True, unit=" us", note=note)
