@@ -41,6 +41,20 @@ class Ledger:
         """Run SQL without the triggers that refuse changes."""
         self.execute(f"SET LOCAL session_replication_role = replica; {statements}")
 
+    def found_after(self, statements: str) -> list[str]:
+        """What a check finds after a superuser has run SQL, which is undone afterwards."""
+        with self.database.session() as session:
+            connection = session.connection()
+            connection.exec_driver_sql(
+                f"SET LOCAL session_replication_role = replica; {statements}"
+            )
+
+            class Changed(LedgerRows):
+                def _rows(self, statement: str, **words: Any) -> Any:
+                    return connection.exec_driver_sql(statement, words).all()
+
+            return verify(Changed(self.database)).findings
+
     def begin(self, vcon: str, run_id: str, *names: str, text: str | None = None) -> list[Any]:
         """Deliveries to storages of these names, with the vCon's version if it has a text."""
         version = None

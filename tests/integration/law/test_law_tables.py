@@ -38,40 +38,44 @@ def execute(database: Database, statements: str) -> list[Any]:
         return list(result.all()) if result.returns_rows else []
 
 
-@pytest.mark.parametrize(
-    "deed",
-    [
-        *(f"DELETE FROM law_{table}" for table in STAY),
-        *(f"TRUNCATE law_{table}" for table in (*STAY, "erasures", "erasure_targets")),
-        "UPDATE law_versions SET bytes = 1",
-        "UPDATE law_events SET event = 'vcon_deleted'",
-        "UPDATE law_checkpoints SET hash = ''",
-        "UPDATE law_tombstones SET at = now()",
-        "UPDATE law_deliveries SET name = 's4', outcome = 'ok' WHERE outcome IS NULL",
-        "UPDATE law_deliveries SET outcome = 'failed' WHERE outcome = 'ok'",
-        "UPDATE law_bases SET granted = false",
-        "UPDATE law_bases SET party = 't2'",
-        "UPDATE law_salts SET salt = 'other'",
-        "UPDATE law_salts SET vcon_uuid = gen_random_uuid(), salt = NULL",
-    ],
+REFUSED = (
+    *(f"DELETE FROM law_{table}" for table in STAY),
+    *(f"TRUNCATE law_{table}" for table in (*STAY, "erasures", "erasure_targets")),
+    "UPDATE law_versions SET bytes = 1",
+    "UPDATE law_events SET event = 'vcon_deleted'",
+    "UPDATE law_checkpoints SET hash = ''",
+    "UPDATE law_tombstones SET at = now()",
+    "UPDATE law_deliveries SET name = 's4', outcome = 'ok' WHERE outcome IS NULL",
+    "UPDATE law_deliveries SET outcome = 'failed' WHERE outcome = 'ok'",
+    "UPDATE law_bases SET granted = false",
+    "UPDATE law_bases SET party = 't2'",
+    "UPDATE law_salts SET salt = 'other'",
+    "UPDATE law_salts SET vcon_uuid = gen_random_uuid(), salt = NULL",
 )
-def test_rows_of_the_law_cannot_be_changed(database: Database, deed: str) -> None:
+ONCE = (
+    "UPDATE law_deliveries SET outcome = 'ok', ended_at = now() WHERE outcome IS NULL",
+    "UPDATE law_bases SET party = NULL",
+    "UPDATE law_salts SET salt = NULL, forgotten_at = now()",
+)
+
+
+def test_rows_of_the_law_cannot_be_changed(database: Database) -> None:
     """Postgres refuses it, also where no row would be concerned."""
-    with pytest.raises(ConflictError, match="append-only"):
+    assert [deed for deed in REFUSED if not is_refused(database, deed)] == []
+
+
+def is_refused(database: Database, deed: str) -> bool:
+    """Whether a trigger refuses it."""
+    try:
         execute(database, deed)
+    except ConflictError as error:
+        return "append-only" in str(error)
+    return False
 
 
-@pytest.mark.parametrize(
-    "deed",
-    [
-        "UPDATE law_deliveries SET outcome = 'ok', ended_at = now() WHERE outcome IS NULL",
-        "UPDATE law_bases SET party = NULL",
-        "UPDATE law_salts SET salt = NULL, forgotten_at = now()",
-    ],
-)
-def test_what_may_change_once(database: Database, deed: str) -> None:
+def test_what_may_change_once(database: Database) -> None:
     """A delivery ends; the party of a basis is erased; a salt is forgotten."""
-    assert len(execute(database, f"{deed} RETURNING 1")) == 1
+    assert [len(execute(database, f"{deed} RETURNING 1")) for deed in ONCE] == [1, 1, 1]
 
 
 def test_events_are_chained(database: Database) -> None:
