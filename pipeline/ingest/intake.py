@@ -242,7 +242,7 @@ class Intake:
     async def _checked(
         self, vcon_uuids: Sequence[str], name: str, chain: Chain | None, room: int, *, put: bool
     ) -> list[str]:
-        look = "" if chain is None else f"c{'' if chain.allow_envelopes else 'e'}"
+        look = "" if chain is None else f"c{'' if chain.allow_envelopes or chain.opens else 'e'}"
         reply = await self._enqueue(vcon_uuids, name, look, room, put=put)
         if chain is not None and reply[:1] == ["envelope"]:
             raise InvalidError(f"{reply[1]}: {unwelcome(chain)}")

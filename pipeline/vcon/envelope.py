@@ -170,8 +170,10 @@ def check_envelope(document: Document, chains: Iterable[Chain]) -> None:
         InvalidError: it is signed or encrypted, and one of the chains does not accept that.
     """
     if is_envelope(document):
+        is_encrypted = form_of(document) == "encrypted"
         for chain in chains:
-            if not chain.allow_envelopes:
+            opens = chain.decrypt_with if is_encrypted else chain.opens
+            if not chain.allow_envelopes and not opens:
                 raise InvalidError(unwelcome(chain))
 
 

@@ -154,6 +154,19 @@ async def test_one_that_an_adapter_has_queued_is_opened_when_it_is_claimed(
     assert {key: kept[key] for key in one} == one
 
 
+async def test_one_that_is_here_is_queued_for_a_chain_that_opens_it(ops: Operations) -> None:
+    """And opened when it is claimed; encrypted ones only for a chain that has keys."""
+    one = envelope()
+    await ops.take(one)
+    assert await ops.operations.enqueue([UUID], "in") == []
+    [ended] = await ops.work()
+    assert (ended.status, len(SEEN)) == ("done", 1)
+    finder, chains = ops.operations._lookup, ops.configuration.config.chains
+    assert await finder.bring_back(UUID, [chains["report"]]) == UUID
+    with pytest.raises(InvalidError, match="chain report takes open ones only"):
+        await ops.take(sealed(one), "report")
+
+
 async def test_report_lets_it_in_and_says_what_is_wrong(ops: Operations) -> None:
     """The payload is used as it is."""
     taken = await ops.take(signed(), "report")
