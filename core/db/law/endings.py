@@ -54,28 +54,43 @@ _EXPIRY = "LawfulBasisExpiredError"
 
 
 def endings(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The parameters of `ENDINGS`; None if no run has ended that tells something."""
-    told = [run for run in runs if run.get(MEMBER) and run.get("finished_at")]
+    """The parameters of `ENDINGS`; None if no run has ended that tells something.
+
+    What cannot be read is left out: another program may have written the record.
+    """
+    ended = [run for run in runs if run.get(MEMBER) and run.get("finished_at")]
+    told = [(run, notes) for run in ended if (notes := _read(run)) is not None]
     if not told:
         return None
-    versions = [version for run in told for version in run[MEMBER]["versions"]]
-    outcomes = [
-        dict(zip(("id", "outcome", "error", "at"), each, strict=True), run_id=run["run_id"])
-        for run in told
-        for each in run[MEMBER]["ended"]
-    ]
+    versions = [version for _, (found, _) in told for version in found]
     expired = [
         {"run_id": run["run_id"], "vcon_uuid": run["vcon_out"]}
-        for run in told
+        for run, _ in told
         if run["status"] == "withheld" and str(run.get("error")).startswith(_EXPIRY)
     ]
     return {
         **salts_for(version["vcon_uuid"] for version in versions),
         "versions": versions_parameter(versions),
-        "ended_runs": [run["run_id"] for run in told],
-        "outcomes": storable_json(outcomes).decode(),
+        "ended_runs": [run["run_id"] for run, _ in told],
+        "outcomes": storable_json([each for _, (_, some) in told for each in some]).decode(),
         "expired": storable_json(expired).decode(),
     }
+
+
+def _read(run: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]] | None:
+    """The versions and outcomes that a run tells; None if they cannot be read."""
+    names = "id", "outcome", "error", "at"
+    try:
+        versions = [
+            {**each, "vcon_uuid": str(each["vcon_uuid"])} for each in run[MEMBER]["versions"]
+        ]
+        outcomes = [
+            dict(zip(names, each, strict=True), run_id=run["run_id"])
+            for each in run[MEMBER]["ended"]
+        ]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return versions, outcomes
 
 
 def write_endings(session: Session, runs: Sequence[Mapping[str, Any]]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
+import pytest
+
 from core.db.law.deliveries import ADD_SALTS, LOCK_SALTS, NewDelivery, salts_for
 from core.db.settlements import SettledRun, Settlements
 from core.run_ids import new_run_id
@@ -134,3 +136,13 @@ def test_a_run_that_is_lost_ends_its_deliveries(ledger: Ledger) -> None:
     assert ledger.end_overdue() == 1
     assert ledger.events()[-1] == ("vcon_sent", "delivery:1")
     assert ledger.verified().findings == []
+
+
+@pytest.mark.parametrize(
+    "law", [7, "x", [1], {"versions": 7}, {"versions": [7], "ended": []}, {"ended": [[1]]}]
+)
+def test_notes_that_cannot_be_read_stop_no_history(ledger: Ledger, law: object) -> None:
+    """Such as those that another program has put into the list of the history."""
+    vcon, run_id = str(uuid4()), new_run_id()
+    ledger.end(vcon, run_id, [], law=law)
+    assert ledger.execute("SELECT run_id::text FROM chain_runs") == [(run_id,)]
