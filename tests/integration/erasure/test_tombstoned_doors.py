@@ -128,7 +128,8 @@ async def test_what_another_program_queues_is_dropped(
     other = await ops.ingest("in")
     await ops.work()
     assert seen == [other]
-    assert ops.client.exists("in", "run:main", keys.LATER, keys.holds(vcon_uuid)) == 0
+    left = "in", "run:main", keys.LATER, keys.holds(vcon_uuid), keys.vcon(vcon_uuid)
+    assert ops.client.exists(*left) == 0
 
 
 @pytest.mark.parametrize("ending", ["done", "failed", "retried", "storage failed", "stored"])

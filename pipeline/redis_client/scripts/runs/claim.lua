@@ -30,10 +30,10 @@
 -- unusable list is skipped, and so is one whose chain forwards to an unusable list; its delayed
 -- retries stay delayed. A vCon with an unusable key of its own is put among the delayed retries.
 --
--- The elements of vCons that were erased are dropped.
+-- The elements of vCons that were erased are dropped, with what another program has written as vCon.
 --
 -- Delayed retries of a paused chain that are due go to the head of their list, and wait there.
--- uses: usable, clock, element, form_of, is_suspect, paused, approved, marked, erased
+-- uses: usable, clock, element, form_of, is_suspect, paused, approved, marked, erased, place
 local worker, want, for_suspects = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local traced, replica, custody, n = ARGV[4] == '1', ARGV[5], ARGV[6] == '1', tonumber(ARGV[9])
 local FIRST = 10 -- the first list in ARGV
@@ -130,6 +130,9 @@ local function drop(list, element, uuid, run, hold)
     redis.call('PUBLISH', 'pc:finished', run)
   end
   if_usable('list', 'DEL', 'context:' .. list .. ':' .. element)
+  if is(JSON, 'vcon:' .. uuid) or is('string', 'vcon:' .. uuid) then
+    remove_document(uuid)
+  end
   moves = moves + 1
   return moves < MOVES
 end
