@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -18,8 +19,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from devstack import law_demo
 from devstack.deployment import DATABASE, Deployment, console_address
 from devstack.errors import StackError
+from devstack.law_demo import LawDemo, LawDemoError
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CHAIN = "demo"
@@ -59,9 +62,10 @@ class Asked:
 class Demo:
     """The requests of the demo, one method per step."""
 
-    def __init__(self, system: Deployment, client: httpx.AsyncClient) -> None:
-        """`client` sends the requests to the HTTP API."""
+    def __init__(self, system: Deployment, client: httpx.AsyncClient, certificate: str) -> None:
+        """`client` sends the requests to the HTTP API; `certificate`: of the law's key."""
         self._system = system
+        self._law = LawDemo(self, certificate)
         self._client = client
         self._asked: list[Asked] = []
         self._uuids: dict[str, str] = {}
@@ -80,6 +84,17 @@ class Demo:
             raise DemoError(f"{action} was answered {answer.status_code}: {answer.text[:300]}")
         return answer.json()["fields"]
 
+    async def look(self, action: str, **fields: Any) -> Any:
+        """Send a request that is not told, while something is waited for.
+
+        Raises:
+            DemoError: if the status is not 200.
+        """
+        answer = await self._system.call(action, **fields)
+        if answer.status_code != httpx.codes.OK:
+            raise DemoError(f"{action} was answered {answer.status_code}: {answer.text[:300]}")
+        return answer.json()["fields"]
+
     async def play(self) -> None:
         """All steps in order."""
         await self.ask("ListChains", "what can be done here", 200)
@@ -87,6 +102,7 @@ class Demo:
         await self.wait_until_stored()
         await self.ask_about_one()
         await self.send("GET", "/vcon/{uuid}", next(iter(self._uuids.values())), 200)
+        await self._law.play()
         await self.show()
 
     async def send(
@@ -170,6 +186,7 @@ class Demo:
         rows = await self._rows()
         console.print(self._stored_table(rows))
         console.print(self._asked_table())
+        console.print(self._law_table())
 
     async def _rows(self) -> dict[str, tuple[int, str]]:
         """The bytes of each vCon's row in Postgres and its tier, by uuid."""
@@ -199,6 +216,14 @@ class Demo:
             row = f"vcons, {size} bytes" if uuid in rows else "missing"
             way = "RPC" if asked.action == RPC else "HTTP"
             table.add_row(name, way, _status(asked), _milliseconds(asked), tier, row, where)
+        return table
+
+    def _law_table(self) -> Table:
+        table = _table("A vCon without a lawful basis")
+        for heading in ("what was done", "result"):
+            table.add_column(heading, overflow="fold")
+        for line in self._law.lines:
+            table.add_row(*line)
         return table
 
     def _asked_table(self) -> Table:
@@ -244,12 +269,16 @@ async def play(*, keep: bool = False) -> None:
     """Start the system, run the demo, stop the system; with `keep` when it is interrupted."""
     began = time.perf_counter()
     console.print("Starting PostgreSQL, Valkey with JSON, a development Plugboard, the service ...")
+    settings = law_demo.settings()
     async with (
-        Deployment(SAMPLES / "config.yml", api_port=0) as system,
+        AsyncExitStack() as stack,
+        Deployment(
+            stack.enter_context(law_demo.configuration()), api_port=0, settings=settings
+        ) as system,
         httpx.AsyncClient(timeout=STORED_SECONDS, trust_env=False) as client,
     ):
         console.print(f"Ready after {time.perf_counter() - began:.1f} s.")
-        await Demo(system, client).play()
+        await Demo(system, client, settings["LAW_CHAIN"]).play()
         if keep:
             console.print(console_address(system), highlight=False)
             await asyncio.Event().wait()
@@ -271,7 +300,7 @@ def main() -> int:
     told = arguments(sys.argv[1:])
     try:
         asyncio.run(play(keep=told.keep))
-    except (StackError, DemoError) as error:
+    except (StackError, DemoError, LawDemoError) as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
