@@ -152,7 +152,7 @@ class LawDemo:
 
     async def _erased(self, uuid: str) -> None:
         about, reason = "wherever it went", "the customer has asked for it"
-        answer = await self._demo.ask("EraseVcon", about, 202, vcon_uuid=uuid, reason=reason)
+        answer = await self._demo.ask("EraseVcon", about, 200, vcon_uuid=uuid, reason=reason)
         erasure_id = answer["erasure"]["id"]
 
         async def has_ended() -> Any:
