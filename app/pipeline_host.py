@@ -7,6 +7,7 @@ workers finish their runs, then the tasks beside them end, and connections and t
 import asyncio
 import logging
 import random
+import signal
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,6 +70,7 @@ class PipelineHost:
         )
         self.pipeline = self._build_pipeline() if settings.has_pipeline else None
         self._workers: Supervisor | None = None
+        self._workers_have_postgres = False
         if self.pipeline and worker_count:
             self._workers = self._build_workers(self.pipeline, worker_count)
 
@@ -91,13 +93,29 @@ class PipelineHost:
             self._settings.blocked_loop_warning, self._settings.stall_limit, front.worker_stalled
         )
         told = front.worker_died, self._page.take_over, variables, suspects, stalls
-        is_needed = self._settings.custody == "postgres"  # a worker commits the ends of its runs
-        password = self._settings.postgres_password.get_secret_value() if is_needed else ""
-        return workers(count, *told, password)
+        return workers(count, *told, self._password_of_workers)
+
+    def _password_of_workers(self) -> str:
+        """That of Postgres, if a worker that starts now needs it; else nothing.
+
+        With custody a worker commits the ends of its runs; under a law it reads recorded bases, and
+        commits deliveries.
+        """
+        self._workers_have_postgres = self._workers_need_postgres()
+        password = self._settings.postgres_password.get_secret_value()
+        return password if self._workers_have_postgres else ""
+
+    def _workers_need_postgres(self) -> bool:
+        assert self.pipeline is not None
+        config = self.pipeline.configuration.config
+        is_recorded = any(chain.custody for chain in config.chains.values())
+        return self._settings.custody == "postgres" or config.law is not None or is_recorded
 
     async def _configuration_changed(self) -> None:
         if self._workers:
             self._workers.reload()
+            if self._workers_need_postgres() and not self._workers_have_postgres:
+                self._workers.signal(signal.SIGTERM)  # others start, and get the password
 
     def listen(
         self,

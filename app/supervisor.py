@@ -108,7 +108,7 @@ class Supervisor:
         process_ended: Callable[[int], None] = lambda _: None,
         suspects: Suspects | None = None,
         stalls: StallLimits | None = None,
-        postgres_password: str = "",
+        postgres_password: Callable[[], str] = str,
         restart_pause: float = RESTART_PAUSE,
         kill_after: float = KILL_AFTER,
     ) -> None:
@@ -231,7 +231,7 @@ class Supervisor:
 
     async def _started(self, progress: int, *words: str) -> Process:
         given = {"PROGRESS_FD": str(progress)}
-        with handed(self._postgres_password) as password:
+        with handed(self._postgres_password()) as password:
             if password:
                 given["POSTGRES_PASSWORD_FD"] = str(password[0])
             return await asyncio.create_subprocess_exec(
@@ -295,13 +295,13 @@ def workers(
     variables: Mapping[str, Path | str],
     suspects: Suspects,
     stalls: StallLimits,
-    postgres_password: str,
+    postgres_password: Callable[[], str],
 ) -> Supervisor:
     """A supervisor of this service's workers.
 
     Their environment is this process's without the withheld secrets, and `variables`. They read no
-    `.env`, because this process has read it. They get `postgres_password`, if there is any, apart
-    from it.
+    `.env`, because this process has read it. They get what `postgres_password` returns when
+    they start, if it is not empty, apart from it.
     """
     changes = {"ENV_FILE": "", **{name: str(path) for name, path in variables.items()}}
     return Supervisor(
