@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from devstack import law_demo
+from devstack.demos import law as law_demo
+from devstack.demos.law import LawDemo, LawDemoError
 from devstack.deployment import DATABASE, Deployment, console_address
 from devstack.errors import StackError
-from devstack.law_demo import LawDemo, LawDemoError
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CHAIN = "demo"

@@ -69,7 +69,7 @@ class RecordedBases:
                 addresses.setdefault((name, form), []).extend(indexes)
         if not addresses:
             return {}
-        keys = self._index.writing_keys()
+        keys = self._index.shared_keys()
         return {
             kept: (keys.shown(name, form), indexes)
             for (name, form), indexes in addresses.items()
@@ -83,7 +83,7 @@ class RecordedBases:
             UnavailableError: Postgres, which may have the secret, cannot be reached.
         """
         form = self._index.normal(name, value)
-        keys: TermKeys = await self._index.keys()
+        keys: TermKeys = await self._calls(self._index.shared_keys)
         return keys.shown(name, form), keys.sought(name, form)
 
     async def add(self, new: NewBasis) -> KeptBasis:

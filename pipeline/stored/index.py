@@ -40,6 +40,15 @@ class StoredIndex:
         """What notes say about vCons. Blocks; called in a thread."""
         return changes_of(notes, self.writing_keys(), self.region)
 
+    def shared_keys(self) -> TermKeys:
+        """The secrets of hashes that workers compare, too, which have no INDEX_SECRET. Blocks.
+
+        The secret that Postgres keeps comes first, and is made if there is none.
+        """
+        kept = self.rows.secret(make=True) or ""
+        secrets = dict.fromkeys([kept, *self._settings.index_secrets])
+        return TermKeys(tuple(each for each in secrets if each), self._settings.index_terms_clear)
+
     def writing_keys(self) -> TermKeys:
         """The secrets of the hashes, for rows to be written. Blocks; Postgres is asked once.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from devstack.demos.law import FOLDER, LawDemo, settings
 from devstack.deployment import Deployment
-from devstack.law_demo import FOLDER, LawDemo, settings
 
 
 class Calls:

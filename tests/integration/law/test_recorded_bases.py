@@ -96,21 +96,25 @@ async def test_more_addresses_than_are_looked_up(migrated: Database) -> None:
     assert await error(bases, new_uuid(), [{"tel": NUMBER}] * (MOST_ADDRESSES + 1)) is None
 
 
-async def test_a_denial_counts_also_after_another_secret(migrated: Database) -> None:
-    """A later grant under the new secret is for the same person, and ends it."""
-    before = recorded_bases(migrated, index_secret="earlier-secret-of-32-characters!!")
-    kept, _ = await before.hashed("tel", NUMBER)
-    await before.add(new(kept, granted=False))
-    now = recorded_bases(
+async def test_a_worker_finds_a_denial_without_the_secret_of_the_index(
+    migrated: Database,
+) -> None:
+    """Workers have no INDEX_SECRET; another one changes nothing either, and a grant ends it."""
+    service = recorded_bases(migrated, index_secret="a-secret-of-32-characters-or-more!")
+    kept, _ = await service.hashed("tel", NUMBER)
+    await service.add(new(kept, granted=False))
+    worker = recorded_bases(migrated)
+    other = recorded_bases(
         migrated,
         index_secret="present-secret-of-32-characters!!",
-        index_secrets_earlier="earlier-secret-of-32-characters!!",
+        index_secrets_earlier="a-secret-of-32-characters-or-more!",
     )
-    assert await error(now, new_uuid()) == "PermissionDeniedError"
-    later, all_forms = await now.hashed("tel", NUMBER)
-    assert later != kept in all_forms
-    await now.add(new(later, hours=0))
-    assert await error(now, new_uuid()) is None
+    for each in (worker, other):
+        assert await error(each, new_uuid()) == "PermissionDeniedError"
+    later, all_forms = await other.hashed("tel", NUMBER)
+    assert later == kept in all_forms
+    await other.add(new(later, hours=0))
+    assert await error(worker, new_uuid()) is None
 
 
 async def test_a_basis_has_an_event_and_no_address(migrated: Database) -> None:

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from pipeline.law.writing.statements import ERASURE_STATEMENT, verified
 
-SAMPLES = Path(__file__).parents[1] / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 FOLDER = SAMPLES / "law"
 LIST = "lawful_conversations"
 PURPOSES = ("ai_training", "redistribution")
