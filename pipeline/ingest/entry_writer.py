@@ -29,10 +29,13 @@ def row_of(
 ) -> NewCustody:
     """What custody gets of a request; one for no list is kept as long as Redis has the vCon."""
     carried_out = (entry.digest, request.lists, entry.received)
+    document = entry.document
+    if entry.original:
+        document = originals.in_one(document, entry.original)
     return NewCustody(
         vcon_uuid=entry.vcon_uuid,
         lists=lists or [IN_REDIS],
-        document=originals.in_one(entry.document, entry.original),
+        document=document,
         digest=entry.digest,
         created_at=entry.created_at,
         terms=terms,

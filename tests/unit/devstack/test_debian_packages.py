@@ -76,4 +76,5 @@ def test_every_program_of_debian_is_fetched_by_one_command() -> None:
     unpacked = {
         path.stem for path in folder.glob("*.py") if "PACKAGES = Packages(" in path.read_text()
     }
-    assert {program.__name__.rpartition(".")[2] for program in programs.PROGRAMS} == unpacked
+    named = {program.__name__.rpartition(".") for program in programs.PROGRAMS}
+    assert {name for folder, _, name in named if folder == "devstack.servers"} == unpacked

@@ -13,6 +13,8 @@ UUID = "0194fdc2-fa2f-7cc0-81d3-ff120745b33c"
 OTHERS: dict[str, dict[str, Any]] = {
     "AckEgress": {"egress_list": "out"},
     "EnqueueVcons": {"ingress_list": "in"},
+    "RecordBasis": {"granted": True, "purpose": "analysis", "reason": "asked"},
+    "ReleaseWithheld": {"list": "in", "reason": "asked"},
     "ReplayDeadLetters": {"list": "in"},
     "RunChain": {"chain": "main"},
     "StoreVcon": {"storages": ["files"]},
