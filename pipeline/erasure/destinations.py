@@ -20,7 +20,7 @@ from datetime import datetime
 from core.errors import ConflictError, PatchcordError, PluginFailedError, UnavailableError
 from pipeline.admin.operations import CANNOT_DELETE, PipelineOperations
 from pipeline.config.model import PluginSpec
-from pipeline.erasure.states import after_failure, now_in
+from pipeline.erasure.states import READ_AGAIN, after_failure, now_in
 from pipeline.erasure.telling import tell
 from pipeline.live_config import Configuration
 from pipeline.storages.lookup import VconLookup
@@ -74,10 +74,10 @@ class Destinations:
             target = await self._deleted(target, now)
         if target.state == "deleted" and target.due_at is not None:
             target = await self._read_again(target, now)
-        is_over = target.state in ("deleted", "verified") and target.error is None
-        if spec.erase and (is_over or target.state == "cannot"):
-            return await self._told(erasure, target, spec, now)
-        return target
+        is_open = target.state in ("pending", "deleted") and target.due_at is not None
+        if spec.erase is None or is_open:
+            return target
+        return await self._told(erasure, target, spec, now)
 
     async def _deleted(self, target: ErasureTarget, now: datetime) -> ErasureTarget:
         name = target.name
@@ -97,7 +97,9 @@ class Destinations:
         except UnavailableError:
             raise
         except PatchcordError as error:
-            return after_failure(target, _cause_of(error), now)
+            failed = after_failure(target, _cause_of(error), now)
+            is_over = failed.attempts >= READ_AGAIN
+            return failed.model_copy(update={"due_at": None}) if is_over else failed
         if is_there:
             again = target.model_copy(update={"state": "pending"})
             return after_failure(again, STILL_THERE, now)

@@ -22,7 +22,7 @@ from schemas.law.erasures import EXCEPTIONS, ErasureState, ErasureTarget, Target
 
 ANSWER_WITHIN: Final = timedelta(days=30)
 READ_AGAIN: Final = 5
-"""Failed attempts to read a storage again, after which it stays `deleted`."""
+"""Attempts at a storage, after which it stays `deleted` if it still cannot be read again."""
 _PAUSES = Backoff(first=5.0, cap=900.0)
 
 
@@ -36,9 +36,7 @@ class Outlook(NamedTuple):
 def after_failure(target: ErasureTarget, error: str, now: datetime) -> ErasureTarget:
     """The destination once an attempt has failed; `error`: a type, without a text."""
     attempts = target.attempts + 1
-    due_at: datetime | None = now + timedelta(seconds=_PAUSES.wait(attempts - 1))
-    if target.state == "deleted" and attempts >= READ_AGAIN:
-        due_at = None
+    due_at = now + timedelta(seconds=_PAUSES.wait(attempts - 1))
     return target.model_copy(update={"attempts": attempts, "error": error, "due_at": due_at})
 
 

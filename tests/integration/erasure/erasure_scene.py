@@ -57,7 +57,11 @@ MODULES = {
     "archive": STORE + GET,
     "liar": STORE + GET + LIAR,
     "partner": STORE,
+    "mirror": STORE + GET + DELETE,
+    "sealed": STORE + DELETE,
 }
+TOLD = ("partner", "mirror", "sealed")
+"""Storages whose receiver is told, too."""
 CONFIG = """
 law:
   keys: {{one: {{private: {private}, chain: {chain}}}}}
@@ -150,7 +154,7 @@ def configured(folder: Path, url: str) -> str:
     rows = []
     for name, source in MODULES.items():
         (folder / f"{name}_of_erasures.py").write_text(source)
-        erase = f", erase: {{url: '{url}/{name}'}}" if name == "partner" else ""
+        erase = f", erase: {{url: '{url}/{name}'}}" if name in TOLD else ""
         (folder / name).mkdir()
         opts = f"{{path: {folder / name}}}"
         rows.append(f"  {name}: {{module: {name}_of_erasures, options: {opts}{erase}}}")

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.law.writing.statements import ERASURE_REQUEST, verified
 from schemas.law.erasures import Erasure
-from tests.integration.erasure.erasure_scene import Scene, erased, states
+from tests.integration.erasure.erasure_scene import MODULES, Scene, erased, states
 from tests.integration.support.pipeline_fixtures import new_uuid
 from tests.law_keys import certificate_pem, ec_key
 
@@ -157,4 +157,22 @@ async def test_every_storage_is_asked_for_a_vcon_that_no_index_knows(erasing: Sc
     """It may have been stored before there was an index."""
     async with erasing.process() as process:
         erasure = await erased(process.erasures, new_uuid())
-    assert states(erasure).keys() == {"shelf", "vault", "archive", "liar", "partner", "failing"}
+    assert states(erasure).keys() == {*MODULES, "failing"}
+
+
+@pytest.mark.parametrize("name", ["mirror", "sealed", "partner"])
+@pytest.mark.parametrize("marker", [None, "unreadable"])
+async def test_a_storage_is_told_however_often_its_receiver_is_down(
+    erasing: Scene, name: str, marker: str | None
+) -> None:
+    """Also one that has deleted its copy, and one that cannot be read again."""
+    erasing.receiver.answers[:] = ["503"] * 6
+    vcon_uuid = erasing.people.in_index(None, 0, name)
+    (erasing.folder(name) / marker).touch() if marker else None
+    async with erasing.process() as process:
+        erasure = await erased(process.erasures, vcon_uuid)
+        for _ in range(12):
+            erasing.hurry()
+            erasure = await process.erasures.advance(erasure.id)
+    assert (erasure.state, states(erasure)[name]) == ("manual", "told")
+    assert len(erasing.receiver.got) == 7
