@@ -1,7 +1,7 @@
 """Deliveries of runs: each is committed in Postgres before the call that gives the vCon away.
 
 Runs that are about to call something share a transaction, so a worker waits for one commit at a
-time whatever its number of runs. If Postgres does not answer, the run is set aside, and its attempt
+time, however many runs it has. If Postgres does not answer, the run is set aside, and its attempt
 does not count. A vCon with a tombstone is not given away.
 """
 

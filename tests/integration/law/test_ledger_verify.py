@@ -75,7 +75,7 @@ DEEDS = (
 
 
 def test_the_first_row_is_named(written: Ledger) -> None:
-    """Whatever a superuser does to it."""
+    """Everything that a superuser does to it."""
     found = {deed: written.found_after(deed)[0] for deed, _ in DEEDS}
     assert [each for each in DEEDS if not found[each[0]].startswith(each[1])] == []
 
