@@ -3,6 +3,7 @@
 A pass may end anywhere, and the next one repeats what has no result yet:
 
 1. `requested`: tombstones and destinations are committed in Postgres, then Redis refuses the uuids.
+   Each pass, and the last one before its end, does so for what was made of the vCons meanwhile.
 2. Each vCon is taken out of Redis; a run that holds it is cancelled, and the next pass comes soon.
    Then what waits for Postgres is written, and texts of errors, salts and index entries go.
 3. Each destination that is due is tried (`destinations.py`).
@@ -20,11 +21,12 @@ from core.db.law.erasures import ErasureRows, NewTarget
 from core.errors import UnusableKeyError
 from pipeline.erasure.destinations import Destinations
 from pipeline.erasure.removal import Removal, storages_of
-from pipeline.erasure.states import after_failure, now_in, outlook
+from pipeline.erasure.states import Outlook, after_failure, now_in, outlook
 from pipeline.erasure.tombstones import Tombstones
 from pipeline.erasure.traces import Traces
 from pipeline.live_config import Configuration
 from pipeline.stored.index import StoredIndex
+from pipeline.stored.lineage import made_from
 from schemas.law.erasures import Erasure, ErasureTarget
 
 ROUND_SECONDS: Final = 1.0
@@ -34,6 +36,8 @@ TAKEN_SECONDS: Final = 180.0
 BUSY_SECONDS: Final = 1.0
 """Seconds until a vCon that a run holds is tried again."""
 MOST_DUE, AT_ONCE, BATCH = 20, 8, 50
+MOST_MADE: Final = 5000
+"""vCons made of others that one pass adds; the next one adds more."""
 REDIS = "redis"
 
 type Sign = Callable[[Erasure, datetime], Awaitable[str | None]]
@@ -94,29 +98,49 @@ class ErasureWork:
         row = await self._calls(self._rows.take, erasure_id, TAKEN_SECONDS)
         if row is None:
             return
-        erasure = Erasure.model_validate(row)
-        if erasure.state == "requested":
-            await self._begin(erasure)
+        erasure = await self._begun(Erasure.model_validate(row))
+        if erasure is None:
+            return
         await self._tombstones.lay(erasure.id, erasure.vcons)
         targets = await self._targets(erasure.id)
         if await self._take_out(erasure.id, [each for each in targets if each.kind == REDIS]):
             await self._attempt(erasure.id, [each for each in targets if each.kind != REDIS])
         await self._conclude(erasure)
 
-    async def _begin(self, erasure: Erasure) -> None:
+    async def _begun(self, erasure: Erasure) -> Erasure | None:
+        """The erasure, with what was made of its vCons since its last pass; None if it is held."""
+        made = await self._made(erasure)
+        is_new = erasure.state == "requested"
+        if is_new or made:
+            return await self._begin(erasure, [*erasure.vcons, *made] if is_new else made)
+        return erasure
+
+    async def _begin(self, erasure: Erasure, vcon_uuids: Sequence[str]) -> Erasure | None:
         """Postgres first: from its commit on, no new delivery of these vCons is recorded."""
-        targets = await self._known_places(erasure.vcons)
-        await self._calls.long(self._rows.begin, erasure.id, erasure.vcons, targets)
+        targets = await self._known_places(vcon_uuids)
+        row = await self._calls.long(self._rows.begin, erasure.id, vcon_uuids, targets)
+        return None if row is None else Erasure.model_validate(row)
+
+    async def _made(self, erasure: Erasure) -> list[str]:
+        """What links and egress made of the vCons and the erasure does not have yet.
+
+        A run that was under way when the erasure was requested, or held, may have made more.
+        """
+        await self._drain()  # so that the index knows every run
+        known, made = set(erasure.vcons), list[str]()
+        for at in range(0, len(erasure.vcons), BATCH):
+            made += await self._removal.versions_of(erasure.vcons[at : at + BATCH])
+        most = len(known) + MOST_MADE
+        made += await made_from([*erasure.vcons, *made], self._index, most)
+        return [each for each in dict.fromkeys(made) if each not in known]
 
     async def _known_places(self, vcon_uuids: Sequence[str]) -> list[NewTarget]:
         """Redis, and the storages by the index; all of them for a vCon that it does not know."""
-        await self._drain()  # so that the index knows every run
         config, places = self._configuration.config, list[NewTarget]()
         for at in range(0, len(vcon_uuids), BATCH):
             some = vcon_uuids[at : at + BATCH]
             known = await self._index.get(some)
             for each in some:
-                row = known.get(each)
                 row = known.get(each)
                 names = storages_of(
                     row.storages if row else None, row.chains if row else (), config
@@ -177,12 +201,15 @@ class ErasureWork:
     async def _conclude(self, erasure: Erasure) -> None:
         now, targets = self._clock(), await self._targets(erasure.id)
         view = outlook(targets, now)
+        seen = erasure.updated_at
+        if view.due_at is None and await self._made(erasure):  # by a run that has ended since
+            view = Outlook("waiting", now)
         if view.due_at is not None:
-            await self._calls(self._rows.change, erasure.id, view.state, view.due_at)
+            await self._calls(self._rows.change, erasure.id, view.state, view.due_at, seen)
             return
         await self._forget(erasure.vcons)  # what a late replica has written since
         ended = erasure.model_copy(update={"targets": targets, "ended_at": now})
         statement = await self._sign(ended.model_copy(update={"state": view.state}), now)
-        if await self._calls(self._rows.end, erasure.id, view.state, statement, now):
+        if await self._calls(self._rows.end, erasure.id, view.state, statement, now, seen):
             about = {"count": len(erasure.vcons), "status": view.state}
             log.info("erasure ended", extra=about)

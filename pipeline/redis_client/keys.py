@@ -34,6 +34,8 @@ PAUSED = "pc:paused"
 DRAINED = "pc:drained"
 MEDIA = "pc:media"
 TOMBSTONES = "pc:tombstones"
+VERSION_OF = "made:"
+"""What fields of `about` begin with that name versions of the vCon for egress."""
 SHARED_TYPES = {
     "pc:tokens": "string",
     "pc:expiring": "zset",

@@ -121,6 +121,13 @@ class Checkpoints:
         with contextlib.suppress(CommandRefused):  # the key has another type
             await self._connection.command("HSETNX", keys.OWNERS, vcon_uuid, "")
 
+    async def made(self, vcon_uuid: str, version: str) -> None:
+        """Note a version of a vCon that is about to be written, for an erasure of the vCon."""
+        with contextlib.suppress(CommandRefused):  # the key has another type
+            await self._connection.command(
+                "HSET", keys.about(vcon_uuid), f"{keys.VERSION_OF}{version}", ""
+            )
+
     async def note_slow(self, live: RunState, seconds: float) -> None:
         """Write a checkpoint if the last step was a slow one.
 

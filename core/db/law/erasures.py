@@ -6,7 +6,10 @@ deliveries after that (`deliveries.py`): no delivery can be added afterwards. Fr
 step is repeatable, so a replica that is killed leaves an erasure that the next one continues.
 
 One replica works on an erasure at a time: `take` puts its next time so many seconds ahead, and so
-does each write. An erasure ends once, with its events, in the transaction of `end`.
+does each write. Two may all the same, where one is slow or an answer wakes it: a destination is
+written over what was read of it only (`changed_at`), and so is the erasure (`updated_at`, which
+answers, holds and additions change), so what one of them has seen too late counts for nothing. An
+erasure ends once, with its events, in the transaction of `end`.
 
 Tombstones have numbers without an order of their own but that of their commits: the table is
 locked while they are given. Redis is told of them by number (`pipeline/erasure/tombstones.py`).
@@ -55,8 +58,11 @@ FROM jsonb_to_recordset(%(targets)s::jsonb) AS row (vcon_uuid uuid, kind text, n
 ON CONFLICT DO NOTHING
 """
 _BEGUN: LiteralString = """
-UPDATE law_erasures SET state = 'running', updated_at = now()
-WHERE id = %(erasure)s::uuid AND state = 'requested'
+UPDATE law_erasures SET updated_at = clock_timestamp(),
+    state = CASE WHEN state = 'requested' THEN 'running' ELSE state END,
+    vcons = ARRAY(SELECT DISTINCT unnest(vcons || %(vcons)s::uuid[]))
+WHERE id = %(erasure)s::uuid AND state <> 'held' AND ended_at IS NULL
+RETURNING to_jsonb(law_erasures)
 """
 _TAKE = text("""
 UPDATE law_erasures SET due_at = now() + make_interval(secs => :seconds)
@@ -70,24 +76,26 @@ WHERE ended_at IS NULL AND state <> 'held' AND due_at <= now() ORDER BY due_at L
 _SAVE = text("""
 UPDATE law_erasure_targets AS known SET state = row.state, attempts = row.attempts,
     due_at = row.due_at, error = row.error, tried_at = now(),
-    changed_at = CASE WHEN known.state = row.state THEN known.changed_at ELSE now() END
+    changed_at = CASE WHEN known.state = row.state THEN known.changed_at
+        ELSE clock_timestamp() END
 FROM jsonb_to_recordset(CAST(:targets AS jsonb)) AS row (vcon_uuid uuid, kind text, name text,
-    state text, attempts integer, due_at timestamptz, error text)
+    state text, attempts integer, due_at timestamptz, changed_at timestamptz, error text)
 WHERE known.erasure = CAST(:id AS uuid) AND known.vcon_uuid = row.vcon_uuid
-    AND known.kind = row.kind AND known.name = row.name AND known.state <> 'acknowledged'
+    AND known.kind = row.kind AND known.name = row.name AND known.changed_at = row.changed_at
 """)
 _RENEW = text("""
 UPDATE law_erasures SET due_at = now() + make_interval(secs => :seconds)
 WHERE id = CAST(:id AS uuid) AND ended_at IS NULL
 """)
 _CHANGE = text("""
-UPDATE law_erasures SET state = :state, due_at = :due_at, updated_at = now()
-WHERE id = CAST(:id AS uuid) AND ended_at IS NULL RETURNING to_jsonb(law_erasures)
+UPDATE law_erasures SET state = :state, due_at = :due_at, updated_at = clock_timestamp()
+WHERE id = CAST(:id AS uuid) AND ended_at IS NULL AND updated_at = CAST(:seen AS timestamptz)
+RETURNING to_jsonb(law_erasures)
 """)
 _END = text("""
 UPDATE law_erasures SET state = :state, statement = :statement, due_at = NULL, ended_at = :at,
-    updated_at = now()
-WHERE id = CAST(:id AS uuid) AND ended_at IS NULL AND state NOT IN ('requested', 'held')
+    updated_at = clock_timestamp()
+WHERE id = CAST(:id AS uuid) AND ended_at IS NULL AND updated_at = CAST(:seen AS timestamptz)
 RETURNING CAST(vcons AS text[])
 """)
 _HOLD = text("""
@@ -100,7 +108,7 @@ WHERE id = CAST(:id AS uuid) AND state = 'held' RETURNING to_jsonb(law_erasures)
 """)
 _ANSWER = text("""
 UPDATE law_erasure_targets AS target SET state = :state, due_at = NULL, error = NULL,
-    changed_at = now()
+    changed_at = clock_timestamp()
 FROM law_erasures AS known
 WHERE known.id = target.erasure AND known.id = CAST(:id AS uuid) AND known.ended_at IS NULL
     AND target.kind = :kind AND target.name = :name
@@ -109,7 +117,7 @@ WHERE known.id = target.erasure AND known.id = CAST(:id AS uuid) AND known.ended
 RETURNING CAST(vcon_uuid AS text)
 """)
 _AWAKE = text("""
-UPDATE law_erasures SET due_at = now()
+UPDATE law_erasures SET due_at = now(), updated_at = clock_timestamp()
 WHERE id = CAST(:id AS uuid) AND ended_at IS NULL AND state <> 'held'
 """)
 _GET = text("SELECT to_jsonb(known) FROM law_erasures AS known WHERE id = CAST(:id AS uuid)")
@@ -182,15 +190,25 @@ class ErasureRows:
         """Erasures of one of these vCons that have not ended, the oldest first."""
         return self._rows(_OPEN, vcons=list(vcon_uuids))
 
-    def begin(self, erasure: str, vcon_uuids: Sequence[str], targets: Iterable[NewTarget]) -> None:
-        """Lay the tombstones, and note every destination: those given, and those of deliveries."""
+    def begin(
+        self, erasure: str, vcon_uuids: Sequence[str], targets: Iterable[NewTarget]
+    ) -> Row | None:
+        """Lay tombstones, and note every destination: those given, and those of deliveries.
+
+        Returns the erasure, with those of the vCons that it did not have; None, and nothing is
+        changed, if it is held or has ended.
+        """
         vcons = salts_for(vcon_uuids)
         words = {**vcons, "erasure": erasure, "targets": _json(map(asdict, targets))}
         with self._database.transaction() as session:
-            for statement in (_LOCK_TOMBSTONES, _LAY, ADD_SALTS, LOCK_SALTS):
-                session.connection().exec_driver_sql(statement, words)
-            for statement in (_DELIVERED, _TARGETS, _BEGUN):
-                session.connection().exec_driver_sql(statement, words)
+            execute = session.connection().exec_driver_sql
+            row: Row | None = execute(_BEGUN, words).scalar_one_or_none()
+            if row is not None:
+                for statement in (_LOCK_TOMBSTONES, _LAY, ADD_SALTS, LOCK_SALTS):
+                    execute(statement, words)
+                for statement in (_DELIVERED, _TARGETS):
+                    execute(statement, words)
+        return row
 
     def take(self, erasure: str, seconds: float) -> Row | None:
         """The erasure, if it is due and no other replica has taken it; for so many seconds."""
@@ -201,19 +219,24 @@ class ErasureRows:
         return [str(each) for each in self._rows(_DUE, limit=limit)]
 
     def save(self, erasure: str, targets: Iterable[Row], seconds: float) -> None:
-        """Write the states of destinations, but over an answer; the erasure stays taken."""
+        """Write the states of destinations that are as they were read; the erasure stays taken."""
         with self._database.transaction() as session:
             session.execute(_SAVE, {"id": erasure, "targets": _json(targets)})
             session.execute(_RENEW, {"id": erasure, "seconds": seconds})
 
-    def change(self, erasure: str, state: str, due_at: datetime | None) -> None:
-        """Write the state of an erasure that has not ended, and its next time."""
-        self._rows(_CHANGE, id=erasure, state=state, due_at=due_at)
+    def change(self, erasure: str, state: str, due_at: datetime | None, seen: datetime) -> None:
+        """Write the state of an erasure and its next time, unless it was changed since `seen`."""
+        self._rows(_CHANGE, id=erasure, state=state, due_at=due_at, seen=seen)
 
-    def end(self, erasure: str, state: str, statement: str | None, at: datetime) -> bool:
-        """End an erasure, with an event for each of its vCons; False if it has ended before."""
+    def end(
+        self, erasure: str, state: str, statement: str | None, at: datetime, seen: datetime
+    ) -> bool:
+        """End an erasure, with an event for each of its vCons.
+
+        False if it has ended, or was changed since `seen`, its `updated_at`.
+        """
         with self._database.transaction() as session:
-            words = {"id": erasure, "state": state, "statement": statement, "at": at}
+            words = {"id": erasure, "state": state, "statement": statement, "at": at, "seen": seen}
             vcons = session.execute(_END, words).scalar_one_or_none()
             if vcons is None:
                 return False

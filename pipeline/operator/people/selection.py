@@ -7,12 +7,11 @@ from datetime import datetime
 from core.operator_interfaces import Call
 from pipeline.operator.people.find import Find
 from pipeline.stored.index import StoredIndex
+from pipeline.stored.lineage import made_from
 from schemas.operator.people import EraseParameters, FindQuery
 from schemas.stored_vcon import StoredVcon
 
 PAGE = 500
-GENERATIONS = 5
-"""Links that made a vCon of one that was made itself."""
 
 
 @dataclass(slots=True)
@@ -47,7 +46,7 @@ async def select(wanted: EraseParameters, find: Find, index: StoredIndex, call: 
     else:
         uuids = await _found(wanted, find, selection, call)
     named = set(uuids)
-    made = await _made_from(uuids[: wanted.limit], index, wanted.limit)
+    made = await made_from(uuids[: wanted.limit], index, wanted.limit)
     everything = list(dict.fromkeys([*uuids, *made]))
     selection.more = selection.more or len(everything) > wanted.limit
     kept = everything[: wanted.limit]
@@ -80,24 +79,6 @@ async def _found(
             return found
     selection.more = True
     return found
-
-
-async def _made_from(uuids: Sequence[str], index: StoredIndex, most: int) -> dict[str, str]:
-    """What was made of these, each with one that it was made from; little more than `most`."""
-    made: dict[str, str] = {}
-    asked: set[str] = set()
-    for _ in range(GENERATIONS):
-        unasked = [each for each in (*uuids, *made) if each not in asked]
-        if not unasked:
-            break
-        for some in _slices(unasked):
-            asked.update(some)
-            after, page = 0, [("", "")]
-            while page and len(made) <= most:
-                page = await index.made_from(some, PAGE, after)
-                made = dict(page) | made
-                after += len(page)
-    return made
 
 
 def _slices(uuids: Sequence[str]) -> Iterable[Sequence[str]]:

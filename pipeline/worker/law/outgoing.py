@@ -90,6 +90,8 @@ class Outgoing:
         if version is None:
             return
         await self._checkpoints.own(version.vcon_uuid)
+        for each in {live.claim.vcon_uuid, live.progress.vcon}:
+            await self._checkpoints.made(each, version.vcon_uuid)
         await self._store.put(version.document, UNSENT_SECONDS)
         live.version = version.vcon_uuid
         _note(live, version, egress.sign_with)

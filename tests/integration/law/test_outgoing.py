@@ -64,6 +64,7 @@ async def test_the_list_gets_a_signed_version(scene: Scene) -> None:
     ended = await scene.ended()
     [sent] = scene.elements("out")
     assert (ended.status, sent) == ("done", version_uuid(ended.claim.run_id, vcon_uuid))
+    assert scene.client.hget(keys.about(vcon_uuid), f"{keys.VERSION_OF}{sent}") == ""
     found, plain = read(scene, sent), stored(scene, vcon_uuid)
     assert found.verified
     assert [each.place for each in found.signers] == ["signatures[0]", "signatures[1]"]
