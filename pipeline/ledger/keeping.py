@@ -87,6 +87,8 @@ class _StatementCheck:
     def __call__(self, point: Checkpoint) -> str | None:
         if point.statement is None:
             return None
+        if point.at is None:
+            return "has a time that it cannot have"
         try:
             told = statements.verified(
                 point.statement, statements.CHECKPOINT, self._anchors, point.at

@@ -62,15 +62,26 @@ def _chain_faults(
     for event in events:
         report.events += 1
         if event.seq in known:
-            known[event.seq] = event.hash
+            known[event.seq] = event.hash or ""
         if fault := _break(last, report.head, event):
             yield fault
-        last, report.head = event.seq, event.hash
-        if event.computed() != event.hash:
-            yield f"event {event.seq} was changed"
-        elif event.about.partition(":")[0] in _ROWS and event.found != event.digest:
-            what = "removed" if event.found is None else "changed"
-            yield f"{_named(event.about)} was {what}: event {event.seq} is about it"
+        last, report.head = event.seq, event.hash or ""
+        if fault := _fault_of(event):
+            yield fault
+
+
+def _fault_of(event: Event) -> str | None:
+    """What is wrong with an event by itself, or with the row that it is about."""
+    computed, about = event.computed(), event.about or ""
+    if computed is None or computed != event.hash:
+        return f"event {event.seq} was changed"
+    kind = about.partition(":")[0]
+    if kind == "erasure" and event.found is None:
+        return f"the tombstone of vCon {event.vcon_uuid} was removed: event {event.seq} is about it"
+    if kind in _ROWS and event.found != event.digest:
+        what = "removed" if event.found is None else "changed"
+        return f"{_named(about)} was {what}: event {event.seq} is about it"
+    return None
 
 
 def _checkpoint_faults(

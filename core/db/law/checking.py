@@ -9,7 +9,7 @@ elsewhere, and by rows whose events are gone. A delivery that has not ended has 
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain, islice
 from typing import Any, LiteralString
 
@@ -18,15 +18,22 @@ from core.db.law.chain import BASIS_DIGEST, DELIVERY_DIGEST, VERSION_DIGEST
 
 PAGE = 5000
 """Events, or rows, of one statement."""
+_ID: LiteralString = "substring(about FROM '^[a-z]+:([0-9]{1,18})$')::bigint"
+_AT: LiteralString = (
+    "to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')"
+    " || CASE WHEN at < '0001-01-01' THEN ' BC' ELSE '' END"
+)
+# Values are read as texts: a superuser may have written what no type of Python holds, such as a
+# time after the year 9999, or nothing where there must be something.
 _EVENTS: LiteralString = f"""
-SELECT seq, at, event, coalesce(vcon_uuid::text, ''), about, digest, commitment, prior, hash,
+SELECT seq, {_AT}, event, coalesce(vcon_uuid::text, ''), about, digest, commitment,
+    prior, hash,
     CASE split_part(about, ':', 1)
-        WHEN 'version' THEN (SELECT {VERSION_DIGEST} FROM law_versions
-            WHERE id = split_part(about, ':', 2)::bigint)
-        WHEN 'delivery' THEN (SELECT {DELIVERY_DIGEST} FROM law_deliveries
-            WHERE id = split_part(about, ':', 2)::bigint)
-        WHEN 'basis' THEN (SELECT {BASIS_DIGEST} FROM law_bases
-            WHERE id = split_part(about, ':', 2)::bigint)
+        WHEN 'version' THEN (SELECT {VERSION_DIGEST} FROM law_versions WHERE id = {_ID})
+        WHEN 'delivery' THEN (SELECT {DELIVERY_DIGEST} FROM law_deliveries WHERE id = {_ID})
+        WHEN 'basis' THEN (SELECT {BASIS_DIGEST} FROM law_bases WHERE id = {_ID})
+        WHEN 'erasure' THEN (SELECT '' FROM law_tombstones
+            WHERE law_tombstones.vcon_uuid = law_events.vcon_uuid)
     END
 FROM law_events WHERE seq > %(after)s ORDER BY seq LIMIT %(page)s
 """  # noqa: S608 -- constant texts
@@ -46,32 +53,38 @@ SELECT (SELECT count(*) FROM law_deliveries), (SELECT count(*) FROM law_deliveri
     WHERE outcome IS NULL), (SELECT count(*) FROM law_versions)
 """
 _CHECKPOINTS: LiteralString = """
-SELECT point.seq, point.hash, point.at, point.statement, known.hash FROM law_checkpoints AS point
+SELECT point.seq, point.hash, CASE WHEN isfinite(point.at) AND point.at < '9999-01-01'
+    AND point.at > '0002-01-01' THEN point.at END, point.statement, known.hash
+FROM law_checkpoints AS point
 LEFT JOIN law_events AS known ON known.seq = point.seq ORDER BY point.seq
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One row of the chain, and the digest that the row it is about has now."""
+    """One row of the chain, and the digest that the row it is about has now.
+
+    None is what a superuser has removed, also from columns that must have a value.
+    """
 
     seq: int
-    at: datetime
-    event: str
+    at: str | None
+    event: str | None
     vcon_uuid: str
-    about: str
-    digest: str
-    commitment: str
-    prior: str
-    hash: str
+    about: str | None
+    digest: str | None
+    commitment: str | None
+    prior: str | None
+    hash: str | None
     found: str | None
 
-    def computed(self) -> str:
-        """The hash that it must have."""
-        at = self.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
-        lines = self.prior, str(self.seq), at, self.event, self.vcon_uuid, self.about
-        text = "\n".join((*lines, self.digest, self.commitment))
-        return hashlib.sha256(text.encode()).hexdigest()
+    def computed(self) -> str | None:
+        """The hash that it must have; None if a value is missing."""
+        lines = self.prior, str(self.seq), self.at, self.event, self.vcon_uuid, self.about
+        texts = [each for each in (*lines, self.digest, self.commitment) if each is not None]
+        if len(texts) < len(lines) + 2 or self.hash is None:
+            return None
+        return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +93,7 @@ class Checkpoint:
 
     seq: int
     hash: str
-    at: datetime
+    at: datetime | None
     statement: str | None
     found: str | None
 

@@ -27,6 +27,26 @@ def written(ledger: Ledger) -> Ledger:
 DEEDS = (
     ("UPDATE law_events SET event = 'vcon_created' WHERE seq = 2", "event 2 was changed"),
     ("UPDATE law_events SET at = at + interval '1 us' WHERE seq = 6", "event 6 was changed"),
+    ("UPDATE law_events SET at = 'infinity' WHERE seq = 6", "event 6 was changed"),
+    ("UPDATE law_events SET at = '20260-01-01' WHERE seq = 2", "event 2 was changed"),
+    (
+        "UPDATE law_events SET at = (to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+        " || '+00 BC')::timestamptz WHERE seq = 2",
+        "event 2 was changed",
+    ),
+    *(
+        (
+            f"ALTER TABLE law_events ALTER {name} DROP NOT NULL;"
+            f" UPDATE law_events SET {name} = NULL WHERE seq = 2",
+            f"event {1 if name == 'prior' else 2} was changed",
+        )
+        for name in ("at", "event", "about", "digest", "commitment", "prior", "hash")
+    ),
+    ("UPDATE law_events SET about = 'delivery:x' WHERE seq = 5", "event 5 was changed"),
+    ("UPDATE law_events SET about = 'basis:' WHERE seq = 5", "event 5 was changed"),
+    ("UPDATE law_events SET about = 'version:-1' WHERE seq = 1", "event 1 was changed"),
+    (f"UPDATE law_events SET about = 'version:{9 * 10**18 * 10}'", "event 1 was changed"),
+    ("UPDATE law_deliveries SET begun_at = '-infinity' WHERE id = 1", "delivery 1 was changed"),
     ("UPDATE law_events SET vcon_uuid = NULL WHERE seq = 1", "event 1 was changed"),
     ("UPDATE law_events SET about = 'delivery:1' WHERE seq = 5", "event 5 was changed"),
     ("UPDATE law_events SET digest = 'x' WHERE seq = 3", "event 3 was changed"),
@@ -131,3 +151,24 @@ def test_a_check_reads_pages(written: Ledger, monkeypatch: pytest.MonkeyPatch) -
         "delivery 4 was changed: event 6 is about it",
         "version 3 was inserted, or its event was cut: no event is about it",
     ]
+
+
+def test_a_tombstone_that_was_removed_is_named(written: Ledger) -> None:
+    """Without it, the uuid of an erased vCon would be accepted again."""
+    written.execute(
+        "INSERT INTO law_tombstones (vcon_uuid, number, erasure)"
+        " SELECT vcon_uuid, 1, gen_random_uuid() FROM law_events WHERE seq = 1;"
+        " INSERT INTO law_events (event, vcon_uuid, about)"
+        " SELECT 'vcon_deleted', vcon_uuid, 'erasure:' || erasure FROM law_tombstones"
+    )
+    [(vcon_uuid,)] = written.execute("SELECT vcon_uuid FROM law_tombstones")
+    assert written.verified().findings == []
+    [finding] = written.found_after("DELETE FROM law_tombstones")
+    assert finding == f"the tombstone of vCon {vcon_uuid} was removed: event 7 is about it"
+
+
+def test_a_checkpoint_whose_time_is_none_is_read(written: Ledger) -> None:
+    """A signed one cannot be verified then."""
+    point = "INSERT INTO law_checkpoints (seq, hash, at) SELECT seq, hash, '{}' FROM law_events"
+    for at in ("infinity", "20260-01-01", "0044-03-15 BC"):
+        assert written.found_after(point.format(at)) == []
