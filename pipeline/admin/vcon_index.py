@@ -280,6 +280,10 @@ class VconIndex:
             await self._connection.script("unindex", vcon_uuid, *some)
         return was_there
 
+    async def erase_media(self, vcon_uuid: str) -> None:
+        """Remove the media that `delete` has left; see `MediaDeletion.erase`."""
+        await self._media.erase(vcon_uuid)
+
     async def note_removed(self, vcon_uuid: str, storages: Sequence[str]) -> None:
         """Note for the index in Postgres that Redis and these storages no longer have a vCon."""
         note = storable_json({"removed": list(storages)}).decode()

@@ -30,12 +30,14 @@ class Removal:
         Raises:
             UnavailableError: Redis or Postgres cannot be reached.
             UnusableKeyError: another program has a key in its place.
+            MediaAwayError: the store of its media does not answer; its document is removed.
         """
         try:
             await self._operations.remove(vcon_uuid, ())
         except ConflictError:
             await self.cancel(vcon_uuid)
             return False
+        await self._operations.index.erase_media(vcon_uuid)
         return not await self._operations.index.present([vcon_uuid])
 
     async def versions_of(self, vcon_uuids: Sequence[str]) -> list[str]:

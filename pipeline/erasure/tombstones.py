@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from core.concurrency.thread_pool import BoundedCalls
 from core.db.law.erasures import ErasureRows, Tombstone
+from core.errors import UnusableKeyError
+from pipeline.media.stores import MediaAwayError
 from pipeline.recovery.recovery import Slice, Under
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
@@ -32,7 +34,7 @@ class Tombstones:
         calls: BoundedCalls,
         remove: Callable[[str], Awaitable[bool]],
     ) -> None:
-        """`remove` takes a vCon out of Redis; False if a run holds it. `calls` carries `rows`."""
+        """`remove`: that of `Removal`. `calls` carries `rows`."""
         self._connection = connection
         self._rows = rows
         self._calls = calls
@@ -55,14 +57,19 @@ class Tombstones:
         Raises:
             UnavailableError: Postgres or Redis cannot be reached.
         """
-        after = await self._known()
+        after, is_all = await self._known(), True
         while rows := await self._calls(self._rows.tombstones, after, PAGE):
             found = await self._lay(rows)
-            removed = [await self._remove(each) for each in found]
-            if not all(removed):
-                return  # those are tried again the next time
-            after = rows[-1].number
-            await self._lay((), str(after))
+            removed = [await self._removed(each) for each in found]
+            after, is_all = rows[-1].number, is_all and all(removed)
+            if is_all:  # else those are tried again the next time
+                await self._lay((), str(after))
+
+    async def _removed(self, vcon_uuid: str) -> bool:
+        try:
+            return await self._remove(vcon_uuid)
+        except (MediaAwayError, UnusableKeyError):
+            return False
 
     async def recover(self, under: Under) -> Slice:
         """A page of them, in a recovery; what Redis has of their vCons is removed after it."""

@@ -25,6 +25,7 @@ from pipeline.erasure.states import Outlook, after_failure, now_in, outlook
 from pipeline.erasure.tombstones import Tombstones
 from pipeline.erasure.traces import Traces
 from pipeline.live_config import Configuration
+from pipeline.media.stores import MediaAwayError
 from pipeline.stored.index import StoredIndex
 from pipeline.stored.lineage import made_from
 from schemas.law.erasures import Erasure, ErasureTarget
@@ -169,7 +170,7 @@ class ErasureWork:
         now = self._clock()
         try:
             is_out = await self._removal.remove(target.vcon_uuid)
-        except UnusableKeyError as error:
+        except (MediaAwayError, UnusableKeyError) as error:
             return after_failure(target, type(error).__name__, now)
         if is_out:
             return now_in(target, "verified")

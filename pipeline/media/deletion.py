@@ -58,6 +58,19 @@ class MediaDeletion:
             if is_all and not await differing(self._connection, self._media):
                 await self._connection.script("forget_media", vcon_uuid, until, "")
 
+    async def erase(self, vcon_uuid: str) -> None:
+        """Remove all bodies of an erased vCon, registered or not; nothing is left to the sweep.
+
+        Raises:
+            MediaAwayError: a store beside Redis does not answer.
+            UnavailableError: Redis does not answer.
+            UnusableKeyError: another program has a key in the place of one.
+        """
+        if is_own(vcon_uuid):
+            for store in self._media.stores.values():
+                if names := await store.names(vcon_uuid):
+                    await store.remove(vcon_uuid, names)
+
     async def _remove(self, vcon_uuid: str, found: Names, named: set[str]) -> bool:
         """Whether every store has answered."""
         answered = 0

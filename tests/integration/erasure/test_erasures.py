@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 import pytest
 
 from core.errors import ConflictError, GoneError, InvalidError, UnavailableError, UnknownNameError
+from pipeline.erasure import tombstones
 from pipeline.erasure.erasures import MOST_VCONS, Request
 from pipeline.erasure.work import ErasureWork
 from pipeline.law.writing.statements import ERASURE_STATEMENT, verified
+from pipeline.media.file_store import FileStore
 from pipeline.redis_client import keys
 from tests.integration.erasure.erasure_scene import Scene, erased, states
 from tests.integration.operator.people_scene import NUMBER
@@ -210,3 +212,46 @@ async def test_an_empty_redis_gets_the_tombstones_again(erasing: Scene) -> None:
         await process.tombstones.keep()
         with pytest.raises(GoneError):
             await process.work._destinations._lookup.find(again)
+
+
+async def test_one_vcon_that_cannot_be_removed_does_not_hold_up_the_tombstones(
+    erasing: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program has a key in its place; it is tried again the next time."""
+    monkeypatch.setattr(tombstones, "PAGE", 1)
+    redis, uuids = erasing.people.operator.redis, [new_uuid() for _ in range(3)]
+    async with erasing.process() as process:
+        for each in uuids:
+            await erased(process.erasures, each)
+        redis.flushdb()
+        redis.rpush(keys.vcon(uuids[0]), "another program's")
+        erasing.people.in_redis("in", vcon_uuid=uuids[2])
+        await process.tombstones.keep()
+        assert redis.exists(*map(keys.tombstone, uuids)) == 3
+        assert redis.exists(keys.vcon(uuids[2]), "in", keys.TOMBSTONES) == 0
+        redis.delete(keys.vcon(uuids[0]))
+        await process.tombstones.keep()
+        assert redis.get(keys.TOMBSTONES) == "3"
+
+
+@pytest.mark.parametrize("is_away", [True, False], ids=["away", "there"])
+async def test_media_are_gone_before_an_erasure_is_complete(
+    erasing: Scene, monkeypatch: pytest.MonkeyPatch, is_away: bool
+) -> None:
+    """Also those that Redis, which lost its data, does not know of; a store may be away."""
+    folder = erasing.people.operator.config.parent / "media"
+    monkeypatch.setenv("MEDIA_STORE", "file")
+    monkeypatch.setenv("MEDIA_FOLDER", str(folder))
+    folder.mkdir()
+    vcon_uuid, store = erasing.people.in_index(None, 0, "shelf"), FileStore(folder)
+    store.put_from_thread(vcon_uuid, (name := "0" * 64), b"a recording")
+    assert await store.names(vcon_uuid) == [name]
+    async with erasing.process() as process:
+        away = folder.rename(folder.with_name("unmounted")) if is_away else None
+        erasure = await erased(process.erasures, vcon_uuid)
+        if away is not None:
+            assert (erasure.state, erasure.targets[0].error) == ("waiting", "MediaAwayError")
+            away.rename(folder)
+            erasing.hurry()
+            erasure = await process.erasures.advance(erasure.id)
+    assert (erasure.state, await store.names(vcon_uuid)) == ("complete", [])
