@@ -7,7 +7,6 @@ workers finish their runs, then the tasks beside them end, and connections and t
 import asyncio
 import logging
 import random
-import signal
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +29,7 @@ from core.observability.loop_watch import LoopWatch
 from core.observability.metrics_export import MetricsPage
 from core.observability.telemetry import Telemetry
 from core.settings import Settings
+from core.worker_secrets import index_secrets, postgres_password
 from lib.vcon_server.host import receive_plugins
 from pipeline.composition import PipelineComposition
 from pipeline.config import yaml_file
@@ -70,7 +70,6 @@ class PipelineHost:
         )
         self.pipeline = self._build_pipeline() if settings.has_pipeline else None
         self._workers: Supervisor | None = None
-        self._workers_have_postgres = False
         if self.pipeline and worker_count:
             self._workers = self._build_workers(self.pipeline, worker_count)
 
@@ -93,29 +92,25 @@ class PipelineHost:
             self._settings.blocked_loop_warning, self._settings.stall_limit, front.worker_stalled
         )
         told = front.worker_died, self._page.take_over, variables, suspects, stalls
-        return workers(count, *told, self._password_of_workers)
+        return workers(count, *told, self._secrets_of_workers)
 
-    def _password_of_workers(self) -> str:
-        """That of Postgres, if a worker that starts now needs it; else nothing.
+    def _secrets_of_workers(self) -> dict[str, str]:
+        """What a worker that starts now needs.
 
-        With custody a worker commits the ends of its runs; under a law it reads recorded bases, and
-        commits deliveries.
+        With custody a worker commits the ends of its runs; under a law it reads recorded bases, for
+        which it hashes numbers as the service does, and commits deliveries.
         """
-        self._workers_have_postgres = self._workers_need_postgres()
-        password = self._settings.postgres_password.get_secret_value()
-        return password if self._workers_have_postgres else ""
-
-    def _workers_need_postgres(self) -> bool:
         assert self.pipeline is not None
         config = self.pipeline.configuration.config
         is_recorded = any(chain.custody for chain in config.chains.values())
-        return self._settings.custody == "postgres" or config.law is not None or is_recorded
+        if config.law is not None:
+            return postgres_password(self._settings) | index_secrets(self._settings)
+        is_needed = self._settings.custody == "postgres" or is_recorded
+        return postgres_password(self._settings) if is_needed else {}
 
     async def _configuration_changed(self) -> None:
         if self._workers:
             self._workers.reload()
-            if self._workers_need_postgres() and not self._workers_have_postgres:
-                self._workers.signal(signal.SIGTERM)  # others start, and get the password
 
     def listen(
         self,

@@ -16,7 +16,7 @@ import sys
 import time
 import uuid
 from asyncio.subprocess import Process
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,9 @@ from core.observability import metrics
 from core.secrets.handed import handed
 
 log = logging.getLogger(__name__)
+
+type Secrets = Callable[[], Mapping[str, str]]
+"""What a worker that starts now gets apart from its environment, by setting."""
 
 ENTRYPOINT = Path(__file__).parents[1] / "entrypoint.py"
 RESTART_PAUSE = 1.0
@@ -108,7 +111,7 @@ class Supervisor:
         process_ended: Callable[[int], None] = lambda _: None,
         suspects: Suspects | None = None,
         stalls: StallLimits | None = None,
-        postgres_password: Callable[[], str] = str,
+        secrets: Secrets = dict,
         restart_pause: float = RESTART_PAUSE,
         kill_after: float = KILL_AFTER,
     ) -> None:
@@ -117,9 +120,11 @@ class Supervisor:
         `process_ended` gets the pid of every process that has ended. For `suspects`, further
         processes are started, with `--suspects` before the id. A worker reports progress over the
         file descriptor `PROGRESS_FD`; without progress it is killed as `stalls` says. It gets
-        `postgres_password` over the descriptor `POSTGRES_PASSWORD_FD`.
+        each of the `secrets` of its start over a descriptor, whose number is in the variable of
+        that name.
         """
-        self._postgres_password = postgres_password
+        self._secrets = secrets
+        self._given: dict[str, Set[str]] = {}
         self._command = command
         self.count = count
         """The number of normal workers when all run."""
@@ -212,34 +217,35 @@ class Supervisor:
 
     async def _run_one(self, worker_id: str, *options: str) -> int | None:
         """Run one process to its end; its exit code, or None if it could not be started."""
-        page = self._stalled.page_for(worker_id)
+        page, secrets = self._stalled.page_for(worker_id), self._secrets()
         try:
-            process = await self._started(page.descriptor, *options, worker_id)
+            process = await self._started(page.descriptor, secrets, *options, worker_id)
         except OSError as error:  # no memory or process is available
             log.error("worker cannot be started", extra={"error": str(error)})  # noqa: TRY400 -- says all there is
             self._stalled.ended(worker_id)
             return None
-        self._processes[worker_id] = process
+        self._processes[worker_id], self._given[worker_id] = process, frozenset(secrets)
         try:
-            if self._stopping.is_set():
+            if self._stopping.is_set() or self._lacks_secrets(worker_id):
                 _send(process, signal.SIGTERM)
             return await process.wait()
         finally:
-            del self._processes[worker_id]
+            del self._processes[worker_id], self._given[worker_id]
             self._stalled.ended(worker_id)
             self._process_ended(process.pid)
 
-    async def _started(self, progress: int, *words: str) -> Process:
+    async def _started(self, progress: int, secrets: Mapping[str, str], *words: str) -> Process:
         given = {"PROGRESS_FD": str(progress)}
-        with handed(self._postgres_password()) as password:
-            if password:
-                given["POSTGRES_PASSWORD_FD"] = str(password[0])
+        with contextlib.ExitStack() as kept:
+            for name, secret in secrets.items():
+                for descriptor in kept.enter_context(handed(secret)):
+                    given[name] = str(descriptor)
             return await asyncio.create_subprocess_exec(
                 *self._command,
                 *words,
                 stdin=asyncio.subprocess.PIPE,
                 env=self._environment | given,
-                pass_fds=(progress, *password),
+                pass_fds=tuple(map(int, given.values())),
                 start_new_session=True,
             )
 
@@ -249,10 +255,19 @@ class Supervisor:
             _send(process, signum)
 
     def reload(self) -> None:
-        """Request a reload of the configuration from every worker, including starting ones."""
-        for process in self._processes.values():
-            if process.stdin is not None:
+        """Request a reload of the configuration from every worker, including starting ones.
+
+        One that was started without a secret that is needed now ends its runs, and is replaced: it
+        must not run steps of the law without.
+        """
+        for worker_id, process in self._processes.items():
+            if self._lacks_secrets(worker_id):
+                _send(process, signal.SIGTERM)
+            elif process.stdin is not None:
                 process.stdin.write(b"reload\n")
+
+    def _lacks_secrets(self, worker_id: str) -> bool:
+        return not self._secrets().keys() <= self._given.get(worker_id, set())
 
     async def stop(self, grace: float, hurry: asyncio.Event) -> None:
         """Send SIGTERM to every worker, and again when `hurry` is set.
@@ -295,13 +310,13 @@ def workers(
     variables: Mapping[str, Path | str],
     suspects: Suspects,
     stalls: StallLimits,
-    postgres_password: Callable[[], str],
+    secrets: Secrets,
 ) -> Supervisor:
     """A supervisor of this service's workers.
 
     Their environment is this process's without the withheld secrets, and `variables`. They read no
-    `.env`, because this process has read it. They get what `postgres_password` returns when
-    they start, if it is not empty, apart from it.
+    `.env`, because this process has read it. They get what `secrets` returns when they
+    start apart from it: see `Supervisor`.
     """
     changes = {"ENV_FILE": "", **{name: str(path) for name, path in variables.items()}}
     return Supervisor(
@@ -312,7 +327,7 @@ def workers(
         process_ended=process_ended,
         suspects=suspects,
         stalls=stalls,
-        postgres_password=postgres_password,
+        secrets=secrets,
     )
 
 

@@ -6,13 +6,13 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from app.supervisor import KILL_AFTER, Supervisor, Suspects, SuspectWorkerPolicy
+from app.supervisor import KILL_AFTER, Secrets, Supervisor, Suspects, SuspectWorkerPolicy
 
 PATIENCE = 60.0  # seconds; a ceiling, reached only when something is broken
 ROOT = Path(__file__).parents[3]
@@ -70,7 +70,11 @@ class Office:
         return [*STUB, str(self.port), ends_after]
 
     def keep(
-        self, count: int = 1, ends_after: str = "1", kill_after: float = KILL_AFTER
+        self,
+        count: int = 1,
+        ends_after: str = "1",
+        kill_after: float = KILL_AFTER,
+        secrets: Secrets = dict,
     ) -> Supervisor:
         """Keep so many workers running; one that died is replaced at once."""
         kept = Supervisor(
@@ -79,6 +83,7 @@ class Office:
             self.died,
             environment={},
             process_ended=self.ended.append,
+            secrets=secrets,
             restart_pause=0.01,
             kill_after=kill_after,
         )
@@ -200,6 +205,37 @@ async def test_reload_is_said_to_all(office: Office) -> None:
     kept.reload()
     stubs = [await office.stub() for _ in range(2)]
     assert [await stub.says() for stub in stubs] == ["heard reload"] * 2
+    await kept.stop(PATIENCE, office.hurry)
+
+
+@pytest.mark.parametrize("before", [{}, {"A_FD": "one"}])
+async def test_a_worker_without_a_secret_that_is_needed_now_is_replaced(
+    office: Office, before: dict[str, str]
+) -> None:
+    """It ends its runs by the configuration that it has; it is not told the new one."""
+    secrets = dict(before)
+    kept = office.keep(1, secrets=lambda: secrets)
+    first = await office.stub()
+    kept.reload()
+    assert await first.says() == "heard reload"
+    secrets["B_FD"] = "two"
+    kept.reload()
+    assert await first.says() == "term 1"
+    second = await office.stub()
+    kept.reload()
+    assert await second.says() == "heard reload"
+    await kept.stop(PATIENCE, office.hurry)
+
+
+async def test_a_secret_that_is_needed_while_a_worker_starts(office: Office) -> None:
+    """The worker that was started without is replaced, although it was not running yet."""
+    given: Iterator[dict[str, str]] = iter([{}])
+    kept = office.keep(1, secrets=lambda: next(given, {"A_FD": "one"}))
+    replaced = await office.told()
+    while (stub := await office.stub()).worker_id == replaced:  # it may have called in
+        pass
+    kept.reload()
+    assert await stub.says() == "heard reload"
     await kept.stop(PATIENCE, office.hurry)
 
 
