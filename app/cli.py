@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import orjson
+from pydantic import SecretStr
 
 from app.command_line import Command
 from app.misspelt_settings import warn_of_misspelt
@@ -20,6 +21,7 @@ from app.operator_cli.command import CliCommand
 from core.environment import environment, read_env_file, withhold
 from core.errors import ConfigurationError
 from core.observability.logs import configure_logging, keep_secret, without_secrets
+from core.secrets.handed import received
 from core.settings import (
     ApiProcessSettings,
     ServiceSettings,
@@ -27,7 +29,6 @@ from core.settings import (
     WorkerProcessSettings,
     load_settings,
 )
-from core.worker_secrets import settings_with_handed
 
 EXIT_WELL, EXIT_NOT_WELL, EXIT_CONFIGURATION = 0, 1, 2
 _NEEDED: Mapping[str, type[Settings]] = {
@@ -99,8 +100,10 @@ async def _serve(settings: Settings, command: Command) -> int:
 
 
 async def _work(settings: Settings, command: Command) -> int:
-    settings = settings_with_handed(settings)
-    keep_secret(*settings.secrets)
+    if (descriptor := settings.postgres_password_fd) is not None:
+        password = SecretStr(received(descriptor))
+        settings = settings.model_copy(update={"postgres_password": password})
+        keep_secret(*settings.secrets)
     with _permanent_objects():
         from app.bootstrap_worker import work
     return await work(settings, command.worker_id, for_suspects=command.suspects)

@@ -29,7 +29,6 @@ from core.observability.loop_watch import LoopWatch
 from core.observability.metrics_export import MetricsPage
 from core.observability.telemetry import Telemetry
 from core.settings import Settings
-from core.worker_secrets import index_secrets, postgres_password
 from lib.vcon_server.host import receive_plugins
 from pipeline.composition import PipelineComposition
 from pipeline.config import yaml_file
@@ -97,16 +96,15 @@ class PipelineHost:
     def _secrets_of_workers(self) -> dict[str, str]:
         """What a worker that starts now needs.
 
-        With custody a worker commits the ends of its runs; under a law it reads recorded bases, for
-        which it hashes numbers as the service does, and commits deliveries.
+        With custody a worker commits the ends of its runs; under a law it reads recorded bases, and
+        commits deliveries.
         """
         assert self.pipeline is not None
         config = self.pipeline.configuration.config
         is_recorded = any(chain.custody for chain in config.chains.values())
-        if config.law is not None:
-            return postgres_password(self._settings) | index_secrets(self._settings)
-        is_needed = self._settings.custody == "postgres" or is_recorded
-        return postgres_password(self._settings) if is_needed else {}
+        if self._settings.custody != "postgres" and config.law is None and not is_recorded:
+            return {}
+        return {"POSTGRES_PASSWORD_FD": self._settings.postgres_password.get_secret_value()}
 
     async def _configuration_changed(self) -> None:
         if self._workers:

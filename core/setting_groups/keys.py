@@ -12,7 +12,7 @@ OWN_SECRETS = (
 """Variables withheld from workers and plugins, unless the configuration refers to them."""
 
 INDEX_SECRETS = ("INDEX_SECRET", "INDEX_SECRETS_EARLIER")
-"""Withheld from both without exception; a worker under a law gets them apart."""
+"""Withheld from both without exception: only the service writes the index of vCons."""
 
 
 class KeySettings(BaseModel):

@@ -35,12 +35,6 @@ class WorkerSettings(BaseModel):
         description="Where a worker reads the password of Postgres, if it needs it; the service "
         "sets it.",
     )
-    index_secrets_fd: int | None = Field(
-        None,
-        ge=3,
-        description="Where a worker reads `INDEX_SECRET` and `INDEX_SECRETS_EARLIER`, if it needs "
-        "them; the service sets it.",
-    )
     replica_id: str = Field(
         "", description="The replica that a worker belongs to; the service sets it for its own."
     )

@@ -13,6 +13,7 @@ from core.db.law.bases import EVERY_PURPOSE, NewBasis
 from core.operator_interfaces import Call, Operation
 from pipeline.erasure.erasures import Erasures, Request
 from pipeline.erasure.traces import Traces
+from pipeline.ledger.recorded_bases import Address
 from pipeline.operator.parts import Parts
 from pipeline.operator.people.erase import Erase
 from pipeline.operator.row import Row, about
@@ -58,7 +59,6 @@ class ErasureOperations:
     """Requests erasures and shows them."""
 
     def __init__(self, parts: Parts) -> None:
-        self._index = parts.index
         self._erase = Erase(parts)
         self._erasures: Erasures = parts.erasures
         self._traces: Traces = parts.traces
@@ -109,7 +109,8 @@ class ErasureOperations:
             party=party if sought.given else None,
         )
         if request.suppress:
-            await self._bases.add(_denial(party, call))
+            [(person, _)] = await self._hashed(sought)
+            await self._bases.add(_denial(person, call))
         erasure = await self._erasures.request(request)
         if wanted.hold is None:
             await self._forget_party(sought)
@@ -117,9 +118,13 @@ class ErasureOperations:
         return ErasureResult(dry_run=False, erasure=erasure, **told)
 
     async def _forget_party(self, sought: EraseParameters) -> None:
-        for name, value in sought.given:
-            known = await self._index.keys()
-            await self._traces.forget_party(known.sought(name, self._index.normal(name, value)))
+        for _, forms in await self._hashed(sought):
+            await self._traces.forget_party(forms)
+
+    async def _hashed(self, sought: EraseParameters) -> list[tuple[str, Sequence[str]]]:
+        """The person as recorded bases have them, now and ever: not as index and audit do."""
+        given: list[tuple[Address, str | None]] = [("tel", sought.tel), ("mailto", sought.mail)]
+        return [await self._bases.hashed(name, value) for name, value in given if value]
 
     async def one(self, query: ErasureQuery, _call: Call) -> Erasure:
         """An erasure with its destinations and, once it has ended, its statement.
