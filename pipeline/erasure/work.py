@@ -105,6 +105,7 @@ class ErasureWork:
         await self._tombstones.lay(erasure.id, erasure.vcons)
         targets = await self._targets(erasure.id)
         if await self._take_out(erasure.id, [each for each in targets if each.kind == REDIS]):
+            targets = await self._targets(erasure.id)  # a run that has ended may have added some
             await self._attempt(erasure.id, [each for each in targets if each.kind != REDIS])
         await self._conclude(erasure)
 
@@ -148,7 +149,16 @@ class ErasureWork:
                 )
                 places.append(NewTarget(each, REDIS, REDIS))
                 places += [NewTarget(each, "storage", name) for name in names]
-        return places
+        return places + await self._given_out(vcon_uuids)
+
+    async def _given_out(self, vcon_uuids: Sequence[str]) -> list[NewTarget]:
+        """The egress lists of chains without custody that these have passed."""
+        passed = await self._calls.long(self._rows.passed, vcon_uuids)
+        chains = self._configuration.config.chains
+        known = ((each, chains[name]) for each, name in passed if name in chains)
+        return [
+            NewTarget(each, "egress", name) for each, chain in known for name in chain.egress_lists
+        ]
 
     async def _targets(self, erasure_id: str) -> list[ErasureTarget]:
         rows = await self._calls(self._rows.targets, erasure_id)
@@ -161,10 +171,18 @@ class ErasureWork:
         for at in range(0, len(pending), BATCH):
             some = [await self._taken_out(each) for each in pending[at : at + BATCH]]
             gone = [each.vcon_uuid for each in some if each.state == "verified"]
+            await self._note_last_runs(erasure_id, gone)
             await self._forget(gone)
             await self._save(erasure_id, some)
             is_out = is_out and len(gone) == len(some)
         return is_out
+
+    async def _note_last_runs(self, erasure_id: str, vcon_uuids: Sequence[str]) -> None:
+        """Destinations of runs that were under way when the erasure began."""
+        if vcon_uuids:
+            await self._drain()
+            places = await self._given_out(vcon_uuids)
+            await self._calls.long(self._rows.add, erasure_id, vcon_uuids, places)
 
     async def _taken_out(self, target: ErasureTarget) -> ErasureTarget:
         now = self._clock()

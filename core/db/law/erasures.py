@@ -57,6 +57,25 @@ SELECT %(erasure)s::uuid, vcon_uuid, kind, name, 'pending', now()
 FROM jsonb_to_recordset(%(targets)s::jsonb) AS row (vcon_uuid uuid, kind text, name text)
 ON CONFLICT DO NOTHING
 """
+_UNRECORDED: LiteralString = (
+    "NOT EXISTS (SELECT FROM law_deliveries AS known WHERE known.run_id = run.run_id)"
+)
+"""Of a chain without custody: the history of runs has what the ledger does not."""
+_RAN: LiteralString = f"""
+INSERT INTO law_erasure_targets (erasure, vcon_uuid, kind, name, state, due_at)
+SELECT DISTINCT %(erasure)s::uuid, vcon, step ->> 'kind', step ->> 'name', 'pending', now()
+FROM chain_runs AS run, unnest(ARRAY[vcon_in, vcon_out]) AS vcon,
+    jsonb_array_elements(CASE jsonb_typeof(steps) WHEN 'array' THEN steps END) AS step
+WHERE (vcon_in = ANY (%(vcons)s::uuid[]) OR vcon_out = ANY (%(vcons)s::uuid[]))
+    AND vcon = ANY (%(vcons)s::uuid[]) AND step ->> 'outcome' <> 'withheld' AND step ? 'name'
+    AND (step ->> 'kind' = 'link' OR step ->> 'kind' = 'storage' AND vcon = vcon_out)
+    AND {_UNRECORDED}
+ON CONFLICT DO NOTHING
+"""  # noqa: S608 -- constant texts
+_PASSED = text(f"""
+SELECT DISTINCT CAST(vcon_out AS text), chain FROM chain_runs AS run
+WHERE vcon_out = ANY (CAST(:vcons AS uuid[])) AND status IN ('done', 'partial') AND {_UNRECORDED}
+""")  # noqa: S608 -- constant texts
 _BEGUN: LiteralString = """
 UPDATE law_erasures SET updated_at = clock_timestamp(),
     state = CASE WHEN state = 'requested' THEN 'running' ELSE state END,
@@ -193,7 +212,7 @@ class ErasureRows:
     def begin(
         self, erasure: str, vcon_uuids: Sequence[str], targets: Iterable[NewTarget]
     ) -> Row | None:
-        """Lay tombstones, and note every destination: those given, and those of deliveries.
+        """Lay tombstones, and note every destination: given, of deliveries, and of runs.
 
         Returns the erasure, with those of the vCons that it did not have; None, and nothing is
         changed, if it is held or has ended.
@@ -206,9 +225,24 @@ class ErasureRows:
             if row is not None:
                 for statement in (_LOCK_TOMBSTONES, _LAY, ADD_SALTS, LOCK_SALTS):
                     execute(statement, words)
-                for statement in (_DELIVERED, _TARGETS):
+                for statement in (_DELIVERED, _RAN, _TARGETS):
                     execute(statement, words)
         return row
+
+    def add(self, erasure: str, vcon_uuids: Sequence[str], targets: Iterable[NewTarget]) -> None:
+        """Note destinations that became known since: those given, and those of runs."""
+        vcons = sorted(vcon_uuids)
+        words = {"vcons": vcons, "erasure": erasure, "targets": _json(map(asdict, targets))}
+        with self._database.transaction() as session:
+            for statement in (_RAN, _TARGETS):
+                session.connection().exec_driver_sql(statement, words)
+
+    def passed(self, vcon_uuids: Sequence[str]) -> list[tuple[str, str]]:
+        """Which of these have come to the end of which chain, as far as the ledger has no run."""
+        with self._database.session() as session:
+            return [
+                (row[0], row[1]) for row in session.execute(_PASSED, {"vcons": list(vcon_uuids)})
+            ]
 
     def take(self, erasure: str, seconds: float) -> Row | None:
         """The erasure, if it is due and no other replica has taken it; for so many seconds."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from pipeline.law.writing.statements import ERASURE_REQUEST, verified
+from pipeline.redis_client import keys
 from schemas.law.erasures import Erasure
 from tests.integration.erasure.erasure_scene import MODULES, Scene, erased, states
 from tests.integration.support.pipeline_fixtures import new_uuid
@@ -176,3 +178,35 @@ async def test_a_storage_is_told_however_often_its_receiver_is_down(
             erasure = await process.erasures.advance(erasure.id)
     assert (erasure.state, states(erasure)[name]) == ("manual", "told")
     assert len(erasing.receiver.got) == 7
+
+
+@pytest.mark.parametrize("is_under_way", [True, False], ids=["under way", "ended"])
+async def test_destinations_of_a_chain_without_custody_are_those_of_its_history(
+    erasing: Scene, is_under_way: bool
+) -> None:
+    """Also those of a run that ends after the erasure has begun; a withheld step got nothing."""
+    vcon_uuid, redis = erasing.people.in_redis(), erasing.people.operator.redis
+    erasing.people.in_index(vcon_uuid, 0)
+    steps = [
+        {"kind": kind, "name": name, "outcome": outcome, "seconds": 1}
+        for kind, name, outcome in (
+            ("link", "tag", "ok"),
+            ("link", "keeper", "failed"),
+            ("link", "crm", "withheld"),
+            ("storage", "vault", "failed"),
+            ("storage", "retired", "ok"),
+        )
+    ]
+    ran = partial(erasing.people.ran, vcon_uuid, status="partial", steps=steps)
+    ran() if not is_under_way else redis.hset(keys.LOCKS, vcon_uuid, "one")
+    async with erasing.process() as process:
+        erasure = await erased(process.erasures, vcon_uuid)
+        if is_under_way:
+            assert (erasure.state, states(erasure)) == ("waiting", {"shelf": "pending"})
+            ran()
+            redis.delete(keys.LOCKS)
+            erasing.hurry()
+            erasure = await process.erasures.advance(erasure.id)
+    told = {"tag": "deleted", "keeper": "cannot", "vault": "deleted", "retired": "unreachable"}
+    assert states(erasure) == SHELVED | told | {"out": "cannot"}
+    assert erasure.state == "complete_with_exceptions"

@@ -26,7 +26,7 @@ def stored(erasing: Scene) -> str:
 def made(erasing: Scene, source: str) -> str:
     """The same, which a run has put in the place of another."""
     vcon_uuid = stored(erasing)
-    erasing.people.ran(source, vcon_uuid)
+    erasing.people.ran(source, vcon_uuid, status="halted")  # no egress list got it
     return vcon_uuid
 
 
