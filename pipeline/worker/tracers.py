@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from core.errors import ConflictError
+from core.errors import ConflictError, UnavailableError
 from pipeline.plugins.errors import describe, log_failure
 from pipeline.plugins.loader import LoadedTracer
 from pipeline.plugins.options import option
@@ -71,7 +71,7 @@ class Tracers:
             return True
         try:
             await self._admission.ask(run, "tracer", tracer.name, requires)
-        except (Withheld, Parked) as refused:
+        except (Withheld, Parked, UnavailableError) as refused:
             if isinstance(refused, Withheld) and run.progress.ended == "halted":
                 return False
             if index >= 0:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from core.errors import UnavailableError
 from pipeline.config.law import EgressLaw
 from pipeline.ledger.basis import Basis
 from pipeline.redis_client import keys
 from pipeline.runs.parking import Parked
+from pipeline.runs.run_state import RunState
 from tests.integration.support.law_gates import Purposes
 from tests.integration.support.pipeline_fixtures import (
     Scene,
@@ -172,6 +174,26 @@ async def test_a_denied_tracer_never_gets_it(scene: Scene, seen: Recorder):
     assert (await scene.ended()).status == "withheld"
     assert seen.calls == []
     assert scene.reason(LIST, vcon_uuid)["kind"] == "tracer"
+
+
+async def test_a_tracer_is_not_left_out_while_redis_is_away(scene: Scene, seen: Recorder):
+    """Redis fails as the law is asked about it after a link: it is called once Redis is back."""
+    asked: list[str] = []
+
+    class Flapping(Purposes):
+        async def basis(self, live: RunState, purpose: str) -> Basis:
+            asked.append(purpose)
+            if len(asked) == 2:
+                raise UnavailableError("Redis is away")
+            return await super().basis(live, purpose)
+
+    scene.law_gate = Flapping("audit")
+    tracers = [seen.tracer("t", "audit")]
+    await scene.start(configured(links=[seen.link("a"), seen.link("b")], tracers=tracers))
+    await scene.feed()
+    assert (await scene.ended()).status == "done"
+    named = [(name, *rest) for name, _, *rest in seen.calls]
+    assert named == [("t", -1), ("a",), ("t", 0), ("b",), ("t", 1)]
 
 
 async def test_each_try_asks_again(scene: Scene):
