@@ -20,6 +20,7 @@ from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.slices import chunks, find_first
 from pipeline.runs.effects.replaying import as_told, can_skip, going_on
+from pipeline.withheld.listing import others, withheld_in
 from schemas.dead_letter import DeadLetter, DeadLetterPage, Uncertain
 from schemas.run import Run, Step
 
@@ -110,7 +111,7 @@ def prepared(
         checkpoint=storable_json(run),
         failed_run=letter.run_id if failed and letter.run_id else "",
         used=destination.used,
-        letters=[name, *_other_letters(name, failed)],
+        letters=[name, *others(name, failed)],
     )
 
 
@@ -129,14 +130,6 @@ def _fresh(destination: Destination, vcon_uuid: str) -> dict[str, Any]:
 
 def _is_run_list(destination: Destination) -> bool:
     return destination.list_name.startswith(keys.RUN_LIST)
-
-
-def _other_letters(name: str, run: dict[str, Any] | None) -> list[str]:
-    """The other storages' lists that this run stands in: one replay serves all of them."""
-    steps = run["steps"] if run else []
-    failed = [step for step in steps if step["outcome"] == "failed" and step["kind"] == "storage"]
-    lists = [keys.storage_dead_letters(step["name"]) for step in failed]
-    return [each for each in dict.fromkeys(lists) if each != name]
 
 
 PAGE = 500
@@ -368,16 +361,22 @@ class DeadLetters:
         }
 
     async def _failed_runs(self, letters: Sequence[DeadLetter]) -> list[dict[str, Any] | None]:
-        """The checkpoint of each run; its `vcon_in` is None if Redis no longer has that vCon."""
+        """The checkpoint of each run; its `vcon_in` is None if Redis no longer has that vCon.
+
+        `withheld_in`: see `pipeline/withheld/listing.py`.
+        """
         texts = await self._connection.command(
             "MGET", *(keys.run(letter.run_id or "") for letter in letters)
         )
         runs = [orjson.loads(text) if text else None for text in texts]
         came_in = [keys.vcon(run["vcon_in"] if run else "") for run in runs]
         here = await self._connection.script("present", *came_in)
+        names = await withheld_in(self._connection, [each.vcon_uuid for each in letters], runs)
         return [
-            run | {"vcon_in": run["vcon_in"] if there else None} if run else None
-            for run, there in zip(runs, here, strict=True)
+            run | {"vcon_in": run["vcon_in"] if there else None, "withheld_in": name}
+            if run
+            else None
+            for run, there, name in zip(runs, here, names, strict=True)
         ]
 
 

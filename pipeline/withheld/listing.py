@@ -1,7 +1,12 @@
-"""The lists of withheld vCons: `keys.withheld(list)`, with the reasons as those of dead letters."""
+"""The lists of withheld vCons: `keys.withheld(list)`, with the reasons as those of dead letters.
+
+A run that is withheld may have failed at storages before, and is a dead letter of those then. A
+replay of one of its entries serves all of them.
+"""
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 from pydantic import ValidationError
@@ -13,6 +18,9 @@ from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from schemas.operator.law.withheld import WithheldVcon
+
+type Known = Mapping[str, Any] | None
+"""A run, or None if Redis no longer has it."""
 
 
 class WithheldLists:
@@ -93,3 +101,32 @@ def _withheld(list_name: str, vcon_uuid: str, reason: str | None) -> WithheldVco
         details = orjson.loads(reason) if reason else {}
         return WithheldVcon.model_validate({**details, **about})
     return WithheldVcon.model_validate(about)
+
+
+async def withheld_in(
+    connection: RedisConnection, vcon_uuids: Sequence[str], runs: Sequence[Known]
+) -> list[str | None]:
+    """The list of withheld vCons in which each run stands; the vCons are those of the entries."""
+    pairs = zip(vcon_uuids, runs, strict=True)
+    return [await _withheld_in(connection, vcon_uuid, run) for vcon_uuid, run in pairs]
+
+
+async def _withheld_in(connection: RedisConnection, vcon_uuid: str, run: Known) -> str | None:
+    if run is None or run["status"] != "withheld":
+        return None
+    name = keys.withheld(run["ingress_list"] or keys.run_list(run["chain"]))
+    reason = await connection.command("HGET", keys.reasons(name), vcon_uuid)
+    with contextlib.suppress(ValueError, TypeError, AttributeError):  # of another program
+        if orjson.loads(reason or "{}").get("run_id") == run["run_id"]:
+            return name
+    return None  # that of a later run
+
+
+def others(name: str, run: Known) -> list[str]:
+    """The other lists in which a run stands; `withheld_in`, a member of it, is one of them."""
+    steps = run["steps"] if run else []
+    failed = [step for step in steps if step["outcome"] == "failed" and step["kind"] == "storage"]
+    lists = [keys.storage_dead_letters(step["name"]) for step in failed]
+    if run and run.get("withheld_in"):
+        lists.append(run["withheld_in"])
+    return [each for each in dict.fromkeys(lists) if each != name]

@@ -138,6 +138,35 @@ async def test_a_vcon_that_a_link_has_made(law: LawScene) -> None:
     assert law.ops.list("out") == [made]
 
 
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_replay_of_a_storage_beside_the_withheld_one(law: LawScene, *, later: bool) -> None:
+    """One run serves both entries, so a release does not repeat it; that of a later run stays."""
+    failing = [True]
+
+    def saver(name: str) -> Any:
+        async def save(*_: Any) -> None:
+            if name == "shelf" and failing:
+                raise OSError("disk full")
+            law.calls.append(name)
+
+        return save
+
+    law._saver = saver  # type: ignore[method-assign]
+    law.configure("crm")
+    vcon_uuid = await law.run()
+    failing.clear()
+    if later:
+        law.ops.client.rpush("in", vcon_uuid)
+        await law.ops.work()
+    law.recorded.add("crm", granted=True)
+    assert await law.ops.operations.replay_storage("shelf", 10)
+    await law.ops.work()
+    assert law.called()[-2:] == ["shelf", "crm"]
+    assert law.ops.list("DLQ:storage:shelf") == []
+    assert law.ops.list(LIST) == ([vcon_uuid] if later else [])
+    assert law.ops.list("out") == [vcon_uuid]
+
+
 async def test_all_of_a_list(law: LawScene) -> None:
     """Those that the law does not allow stay, with the error of now."""
     law.configure("second")
