@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from pipeline.erasure.work import ErasureWork
 from pipeline.redis_client import keys
 from schemas.law.erasures import Erasure
 from tests.integration.erasure.erasure_scene import Scene, erased, states
+from tests.integration.operator.people_scene import NUMBER
 
 
 def stored(erasing: Scene) -> str:
@@ -171,3 +173,23 @@ async def test_a_slow_replica_writes_over_nothing(erasing: Scene) -> None:
         slow.work._rows.change(erasure.id, "waiting", None, erasure.updated_at)
         after = await other.erasures.get(erasure.id)
     assert (after, states(after)) == (erasure, {"shelf": "verified"})
+
+
+@pytest.mark.parametrize("is_text", [True, False], ids=["text", "document"])
+async def test_what_another_program_writes_and_queues_again_leaves_no_search_key(
+    erasing: Scene, is_text: bool
+) -> None:
+    """Which has the number in its name, and which no record of the service names."""
+    vcon_uuid, redis = stored(erasing), erasing.people.operator.redis
+    async with erasing.process() as process:
+        await erased(process.erasures, vcon_uuid)
+        erasing.people.in_redis("in", vcon_uuid=vcon_uuid, tel=NUMBER)
+        if is_text:
+            text = json.dumps(redis.json().get(keys.vcon(vcon_uuid)))
+            redis.delete(keys.vcon(vcon_uuid))
+            redis.set(keys.vcon(vcon_uuid), text)
+        redis.delete(keys.about(vcon_uuid))
+        redis.set(keys.worker("one"), 1)
+        taken = await process.work._removal._queues.claim("one", 1, ["in"])
+    assert (taken.claims, [*redis.scan_iter("tel:*")]) == ([], [])
+    assert not redis.exists(keys.vcon(vcon_uuid))

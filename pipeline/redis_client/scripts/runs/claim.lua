@@ -121,6 +121,27 @@ local function size_of(about)
   return tonumber(bytes) or -1
 end
 
+-- Remove a vCon that another program has written from its search terms: only its document names them.
+local function unindex_document(uuid)
+  local key, found = 'vcon:' .. uuid, {}
+  local whole = is('string', key) and decoded(redis.call('GET', key))
+  local parties = type(whole) == 'table' and type(whole.parties) == 'table' and whole.parties or {}
+  for _, field in ipairs({'tel', 'mailto', 'name'}) do
+    local text = redis.pcall('JSON.GET', key, '$.parties[0:1000].' .. field)
+    for _, value in ipairs(type(text) == 'string' and decoded(text) or {}) do
+      found[#found + 1] = {field, value}
+    end
+    for _, party in ipairs(parties) do
+      found[#found + 1] = {field, type(party) == 'table' and party[field]}
+    end
+  end
+  for _, term in ipairs(found) do
+    if type(term[2]) == 'string' then
+      if_usable('set', 'SREM', term[1] .. ':' .. term[2], uuid)
+    end
+  end
+end
+
 -- Forget the element of an erased vCon.
 local function drop(list, element, uuid, run, hold)
   redis.call('HDEL', 'pc:attempts:' .. list, element)
@@ -131,6 +152,7 @@ local function drop(list, element, uuid, run, hold)
   end
   if_usable('list', 'DEL', 'context:' .. list .. ':' .. element)
   if is(JSON, 'vcon:' .. uuid) or is('string', 'vcon:' .. uuid) then
+    unindex_document(uuid)
     remove_document(uuid)
   end
   moves = moves + 1
