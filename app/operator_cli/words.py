@@ -90,10 +90,10 @@ def count(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: it is none.
     """
-    if not (text.isascii() and text.isdigit() and int(text[:12]) > 0):
+    if not (text.isascii() and text.isdigit() and int(text[:20]) > 0):
         msg = f"{text!r} is not a whole number, 1 or more"
         raise argparse.ArgumentTypeError(msg)
-    return int(text[:12])
+    return int(text[:20])  # more digits are out of any range
 
 
 def within[N: (int, float)](

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from schemas.uuids import Uuid
 
 MOST_ROWS = 500
+LAST_ROW = 2**63 - 1
+"""The largest number of a row in Postgres."""
 
 type Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -18,8 +20,10 @@ class CustodyQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     vcon_uuid: Uuid = Field(description="The vCon")
-    after_delivery: int = Field(0, ge=0, description="`next_delivery` of the page before")
-    after_event: int = Field(0, ge=0, description="`next_event` of the page before")
+    after_delivery: int = Field(
+        0, ge=0, le=LAST_ROW, description="`next_delivery` of the page before"
+    )
+    after_event: int = Field(0, ge=0, le=LAST_ROW, description="`next_event` of the page before")
     limit: int = Field(100, ge=1, le=MOST_ROWS, description="Rows of each kind, at most")
 
 
@@ -99,7 +103,7 @@ class LedgerCheckQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    seq: int | None = Field(None, ge=1)
+    seq: int | None = Field(None, ge=1, le=LAST_ROW)
     hash: Hash | None = None
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ import pytest
 from app.command_line import read
 from app.operator_cli.table import COMMANDS
 
-LARGE = {"TIME": "9999999w", "N": "999999999999", "HOURS": "1e9"}
+LARGE = {"TIME": "9999999w", "N": "999999999999", "HOURS": "1e9", "ROW": "9" * 19}
 
 
 def numbers() -> Iterator[tuple[str, str, str]]:

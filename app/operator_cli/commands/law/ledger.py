@@ -23,7 +23,11 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=limit, default=100, metavar="N", help="at most N (100)")
     for name in ("delivery", "event"):
         parser.add_argument(
-            f"--after-{name}", type=count, default=0, metavar="N", help="as the page before shows"
+            f"--after-{name}",
+            type=within(count, CustodyQuery, f"after_{name}"),
+            default=0,
+            metavar="ROW",
+            help="as the page before shows",
         )
 
 
