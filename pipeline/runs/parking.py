@@ -6,8 +6,10 @@ count, and the next one resumes at this step. `pipeline/destinations/gate.py` ha
 
 from core.errors import ConflictError
 
-WAITING_TEXT = "waits for destination "
+WAITING = "waits for "
 """The beginning of the text that a parked run has in the place of an error."""
+WAITING_TEXT = f"{WAITING}destination "
+"""The same where it waits for a destination."""
 
 
 class Parked(ConflictError):  # noqa: N818 -- control flow, not an error

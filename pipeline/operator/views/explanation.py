@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from core.observability.failure_cause import cause_of
 from pipeline.runs.effects.replaying import SKIPPED
 from pipeline.runs.marks import UNKNOWN_OUTCOME
-from pipeline.runs.parking import WAITING_TEXT
+from pipeline.runs.parking import WAITING, WAITING_TEXT
 from schemas.operator.timeline import Event, Place, State
 from schemas.run import Run, Step
 
@@ -44,7 +44,7 @@ def without_texts(
 
 
 def _type_of(error: str | None) -> str | None:
-    if error and error.startswith(WAITING_TEXT):
+    if error and error.startswith(WAITING):
         return error.partition("; the last call failed")[0]
     return error and (cause_of(None, None, error, "").type or "an error")
 
@@ -66,9 +66,10 @@ def _in_flight(place: Place) -> tuple[State, str, str | None]:
 def _retry(place: Place) -> tuple[State, str, str | None]:
     left = place.seconds or 0
     due = f"is due in {left:.0f} s" if left > 0 else "waits for a worker"
-    if (place.error or "").startswith(WAITING_TEXT):
-        text = f"Chain {place.chain} {place.error}; it {due}"
-        return "queued", text, "destinations"
+    error = place.error or ""
+    if error.startswith(WAITING):
+        helps = "destinations" if error.startswith(WAITING_TEXT) else "status"
+        return "queued", f"Chain {place.chain} {error}; it {due}", helps
     said = f": {place.error}" if place.error else ""
     attempts = f"Attempt {place.attempt or 1} of chain {place.chain} failed{said}"
     return "retrying", f"{attempts}; the next one {due}", "running"

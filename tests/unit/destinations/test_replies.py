@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pipeline.config.model import Destination
 from pipeline.destinations.replies import Later, waiting_text
+from pipeline.ledger.deliveries import AWAY
 from pipeline.operator.views.explanation import explained, without_texts
+from pipeline.runs.lease import CUSTODY_AWAY
+from pipeline.worker.admission import RECORDS_AWAY
 from schemas.operator.timeline import Place
 
 TO = Destination("api.openai.com", max_in_flight=20, requests_per_minute=600)
@@ -38,3 +43,12 @@ def test_why_says_what_a_parked_run_waits_for() -> None:
     _, brief, _ = explained(*without_texts([place], []), known=True)
     assert brief.startswith("Chain main waits for destination api.openai.com: it failed")
     assert "Ann" not in brief
+
+
+@pytest.mark.parametrize("error", [RECORDS_AWAY, AWAY, CUSTODY_AWAY])
+def test_why_says_that_a_run_waits_for_postgres(error: str) -> None:
+    """No attempt has failed, and the text holds nothing of the vCon."""
+    place = Place(kind="retry", name="in", chain="main", seconds=5, error=error)
+    for places in ([place], without_texts([place], [])[0]):
+        told = explained(places, [], known=True)
+        assert told == ("queued", f"Chain main {error}; it is due in 5 s", "status")
