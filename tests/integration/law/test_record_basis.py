@@ -55,7 +55,8 @@ async def test_a_denial_for_a_person(operator: OperatorScene) -> None:
     assert other.json == {"bases": [], "before": None}
     audit = await operator.cli("audit --json")
     assert {each["target"] for each in audit.json["events"]} == {denied.json["subject"]}
-    assert "555" not in audit.out + denied.out + rest.out
+    said = audit.out + denied.out + rest.out  # times and ids may have three of its digits
+    assert not any(each in said for each in ("5550123", "555-0123", "2015550"))
 
 
 REFUSED = {
