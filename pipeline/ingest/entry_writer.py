@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from core.concurrency.helper_process import Offload
@@ -67,8 +68,8 @@ class EntryWriter:
         """
         document: bytes | str = entry.in_redis
         if entry.original:
-            how = entry.vcon_uuid, entry.digest, entry.original
-            await originals.offer(self._connection, *how)
+            await originals.offer(self._connection, entry.vcon_uuid, entry.original)
+            row = await self._with_kept_original(entry, row)
         large = _is_large(entry)
         script = ("ingest", entry.vcon_uuid)
         if large or entry.taken is not None:
@@ -95,6 +96,16 @@ class EntryWriter:
         if row is not None and used and reply[0] == "duplicate":
             await self._narrow(used, row.lists, reply[3:])
         return reply
+
+    async def _with_kept_original(self, entry: Entry, row: NewCustody | None) -> NewCustody | None:
+        """The row with the original that stays beside the document: a recovery writes it again."""
+        if row is None or not self._keeper.is_kept:
+            return row
+        how = entry.vcon_uuid, entry.digests
+        kept = await originals.kept_for(self._connection, *how)
+        if kept is None or kept == entry.original:
+            return row
+        return replace(row, document=originals.in_one(entry.document, kept))
 
     async def _narrow(self, ref: str, lists: Sequence[str], needed: Sequence[str]) -> None:
         """Release the lists that had the content before, and have a row for it, or had one."""

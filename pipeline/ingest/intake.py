@@ -72,7 +72,7 @@ from pipeline.ingest.idempotency import (
     run_of,
 )
 from pipeline.ingest.vcon_hooks import VconHooks
-from pipeline.redis_client import keys
+from pipeline.redis_client import keys, originals
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.slices import chunks
 from pipeline.vcon.envelope import named_in, unknown_to, unwelcome
@@ -329,7 +329,7 @@ def _unsure(vcon_uuid: str) -> UnavailableError:
 def _digests(entry: Entry) -> str:
     """The lines that `ingest.lua` expects of an entry."""
     size = str(len(entry.document)) if entry.taken else ""
-    lines = [entry.digest, entry.earlier_digest, size, "s" if entry.original else ""]
+    lines = [entry.digest, entry.earlier_digest, size, originals.digest_of(entry.original)]
     return "\n".join(lines).rstrip("\n")
 
 

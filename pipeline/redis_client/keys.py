@@ -126,7 +126,7 @@ def signed(vcon_uuid: str) -> str:
 
 
 def offered_original(vcon_uuid: str, digest: str) -> str:
-    """The same, until the vCon with this digest is accepted."""
+    """The same, until its vCon is accepted; `digest` is that of the original."""
     return f"pc:signed:{vcon_uuid}:{digest}"
 
 

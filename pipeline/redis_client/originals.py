@@ -1,9 +1,13 @@
 """The signed originals of vCons that were opened, byte for byte, beside their documents.
 
 `pc:signed:{uuid}` has the JSON of the outermost signed form. It is there as long as Redis knows the
-vCon (`pc:about:{uuid}`). Before a vCon is accepted its original has a name with its digest, under
-which it expires; the script that accepts the vCon renames it.
+vCon (`pc:about:{uuid}`), and a duplicate does not replace it. Before a vCon is accepted its
+original has a name with the original's digest, under which it expires; the script that accepts the
+vCon renames it.
 """
+
+import hashlib
+from collections.abc import Container
 
 import orjson
 
@@ -26,14 +30,27 @@ async def read(connection: RedisConnection, vcon_uuid: str) -> bytes | None:
     return None if text is None else text.encode(errors=ENCODING_ERRORS)
 
 
+async def kept_for(
+    connection: RedisConnection, vcon_uuid: str, digests: Container[str]
+) -> bytes | None:
+    """The original that a duplicate with one of these digests leaves in place; raises as `read`."""
+    known = await connection.command("HGET", keys.about(vcon_uuid), "digest")
+    return await read(connection, vcon_uuid) if known in digests else None
+
+
 async def keep(connection: RedisConnection, vcon_uuid: str, original: bytes) -> None:
     """Keep the original of a vCon that is in Redis; raises as `read`."""
     await connection.command("SET", keys.signed(vcon_uuid), original)
 
 
-async def offer(connection: RedisConnection, vcon_uuid: str, digest: str, original: bytes) -> None:
-    """Keep an original until `ingest.lua` accepts its vCon with this digest; raises as `read`."""
-    name = keys.offered_original(vcon_uuid, digest)
+def digest_of(original: bytes) -> str:
+    """What the name of an original that is offered ends with; "" without one."""
+    return hashlib.sha256(original).hexdigest() if original else ""
+
+
+async def offer(connection: RedisConnection, vcon_uuid: str, original: bytes) -> None:
+    """Keep an original until `ingest.lua` accepts its vCon; raises as `read`."""
+    name = keys.offered_original(vcon_uuid, digest_of(original))
     await connection.command("SET", name, original, "EX", WAITING)
 
 

@@ -29,3 +29,21 @@ async def test_the_original_is_beside_the_document_again(recovering: RecoverySce
     document = orjson.loads(recovering.client.execute_command("JSON.GET", keys.vcon(UUID)))
     assert document["parties"][0]["name"] == "Ann"
     assert not {"payload", "pc:signed"} & document.keys()
+
+
+async def test_a_duplicate_is_in_custody_with_the_original_that_was_first(
+    recovering: RecoveryScene,
+) -> None:
+    """A row for another list, with another signature, is put back with the first."""
+    await recovering.recover()
+    by = certify("harbour", rsa_key(), making=current())
+    law = Law(trust=Trust(pinned=(by.digest,)))
+    text = orjson.dumps(signed(by=by, header={"x5c": alone(by)}))
+    for given, name, verify in ((text, "in", "required"), (signed(), "out", "report")):
+        chain = Chain("main", verify=verify)
+        entry = await make_entry(call_inline, given, 8_000_000, [chain], law)
+        await recovering.intake.ingest(entry, [name])
+    recovering.client.flushall()
+    await recovering.recover()
+    assert recovering.elements("out") == [UUID]
+    assert await originals.read(recovering.connection, UUID) == text

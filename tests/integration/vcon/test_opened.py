@@ -189,6 +189,32 @@ async def test_an_encrypted_one_is_decrypted_with_the_keys_of_the_chain(ops: Ope
         await ops.take(sealed(envelope()), "in")
 
 
+async def test_a_duplicate_leaves_the_original_in_place(ops: Operations) -> None:
+    """Byte for byte, also one with no signature; with other content it is replaced."""
+    text = orjson.dumps(envelope(), option=orjson.OPT_INDENT_2)
+    none = envelope()
+    none["signatures"][0]["protected"] = "eyJhbGciOiJub25lIn0"
+    none["signatures"][0]["signature"] = ""
+    await ops.take(text, "in")
+    for other in (none, signed()):
+        assert (await ops.take(other, "report")).outcome == "duplicate"
+        assert original(ops) == text
+        assert ops.client.keys("pc:signed:*:*") == []
+    await ops.work()
+    await ops.work()
+    again = orjson.dumps(envelope(subject="new"))
+    assert (await ops.take(again, "report")).outcome == "replaced"
+    assert original(ops) == again
+
+
+async def test_a_signed_duplicate_of_a_plain_one_brings_its_original(ops: Operations) -> None:
+    """There was none before."""
+    text = orjson.dumps(envelope())
+    await ops.take(plain(), "report")
+    assert (await ops.take(text, "in")).outcome == "duplicate"
+    assert original(ops) == text
+
+
 async def test_chains_that_open_it_and_chains_that_do_not_cannot_share_it(ops: Operations) -> None:
     """Redis has one document for both."""
     with pytest.raises(InvalidError, match="chain main opens it and chain open does not"):

@@ -22,13 +22,14 @@
 -- that got the uuid, so a repetition reports a duplicate and queues nothing twice.
 --
 -- The first digest is the one that is written; the second is that of the release before, which may
--- have written the document. A fourth line is `s` if the vCon was signed: its original, which has been
--- written under a name with the digest, becomes that of the vCon (pipeline/redis_client/originals.py).
+-- have written the document. A fourth line is there if the vCon was signed: the digest of its original,
+-- under whose name that has been written. It becomes that of the vCon, unless this is a duplicate of one
+-- that has an original (pipeline/redis_client/originals.py).
 -- A third line has the bytes of a vCon with its media, if those are beside
 -- the document.
 -- uses: usable, clock, causes, reasons, leave_context, place, index, custody, approved, erased
 local uuid, document, created = ARGV[1], ARGV[2], ARGV[3]
-local digest, earlier, bytes, signed = string.match(ARGV[4], '^([^\n]*)\n?([^\n]*)\n?(%d*)\n?(s?)$')
+local digest, earlier, bytes, signed = string.match(ARGV[4], '^([^\n]*)\n?([^\n]*)\n?(%d*)\n?(%x*)$')
 local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local owner, claim, digest_key, request = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local lists_digest, received, ref, n, first_list = ARGV[12], ARGV[13], ARGV[14], tonumber(ARGV[15]), 16
@@ -173,8 +174,11 @@ local function forget_earlier_document()
 end
 
 local original = 'pc:signed:' .. uuid
-if signed == 's' and is('string', original) and redis.call('EXISTS', original .. ':' .. digest) == 1 then
-  redis.call('RENAME', original .. ':' .. digest, original)
+local offered = signed ~= '' and original .. ':' .. signed
+if offered and same and redis.call('EXISTS', original) == 1 then
+  if_usable('string', 'DEL', offered)
+elseif offered and is('string', original) and redis.call('EXISTS', offered) == 1 then
+  redis.call('RENAME', offered, original)
   redis.call('PERSIST', original)
 elseif not same then
   if_usable('string', 'DEL', original)
