@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from pipeline.config.environment import Where
-from pipeline.config.law import Law
+from pipeline.config.law import Law, Trust
 from pipeline.config.law_section import pem
 from pipeline.config.model import PipelineConfig
 from pipeline.config.sections import spelled
@@ -44,13 +44,17 @@ def broken_notes(config: PipelineConfig) -> list[str]:
 
 
 def law_notes(config: PipelineConfig, now: datetime) -> list[str]:
-    """What the law demands where, and the certificates that are not valid or will soon not be."""
+    """What the law demands where; certificates that are or will soon be of no use."""
     if config.law is None:
         return []
     basis = config.law.basis
     demands = ", ".join(_demands(config)) or "nothing"
     profile = "" if basis is None else f", by {basis.profile}"
-    return [f"law: requires{profile}: {demands}", *_validity(config, config.law, now)]
+    return [
+        f"law: requires{profile}: {demands}",
+        *_validity(config, config.law, now),
+        *_no_anchors(config.law.trust),
+    ]
 
 
 def _demands(config: PipelineConfig) -> Iterator[str]:
@@ -84,3 +88,14 @@ def _validity(config: PipelineConfig, law: Law, now: datetime) -> Iterator[str]:
             elif ends < now + EXPIRES_SOON:
                 verb = "expired" if ends < now else "expires"
                 yield f"{spelled(where)}: {verb} on {ends:%Y-%m-%d}"
+
+
+def _no_anchors(trust: Trust) -> Iterator[str]:
+    """A note for each anchor at which no signer's chain can end."""
+    for place, text in enumerate(trust.anchors):
+        for each in pem.certificates(text):
+            is_legacy = trust.legacy_chains and each.version.value == 0
+            if not is_legacy and (lack := pem.fault(each)):
+                where = spelled(("law", "trust", "anchors", place))
+                name = pem.subject_of(each)
+                yield f"{where}: {name} {lack}: no chain of a signer can end at it"

@@ -15,6 +15,8 @@ SMALLEST_RSA = 2048
 """Bits."""
 LARGEST_PEM = 100_000
 """Characters of one text."""
+_MOST_SHOWN = 200
+"""Characters of a subject."""
 _PUBLIC = "-----BEGIN PUBLIC KEY-----"
 _ESCAPED = re.compile(r"(?:\\r)?\\n")
 
@@ -129,6 +131,38 @@ def can_decrypt(private: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def subject_of(certificate: "Certificate") -> str:
+    """Its name in messages."""
+    try:
+        return certificate.subject.rfc4514_string()[:_MOST_SHOWN] or "(no subject)"
+    except ValueError:
+        return "(unreadable subject)"
+
+
+def fault(certificate: "Certificate") -> str | None:
+    """Why no chain of version 3 ends at it or goes through it; None if it is an authority.
+
+    Key usage is demanded as of web servers; `openssl req -x509` alone writes none.
+    """
+    from cryptography import x509  # noqa: PLC0415 -- only configurations with `law` need it
+
+    if certificate.version is x509.Version.v1:
+        return "is of X.509 version 1, which needs law.trust.legacy_chains"
+    try:
+        rules = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        if not rules.ca:
+            return "is that of a signer (CA:FALSE), which belongs into law.trust.pinned"
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound as missing:
+        needed = {x509.BasicConstraints.oid: "basicConstraints; an authority needs CA:TRUE"}
+        default = "keyUsage; an authority needs one with keyCertSign"
+        return f"has no {needed.get(missing.oid, default)}"
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return "has extensions that cannot be read"
+    without = "has a keyUsage without keyCertSign, which an authority needs"
+    return None if usage.key_cert_sign else without
 
 
 def _lines(text: str) -> bytes:

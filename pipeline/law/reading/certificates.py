@@ -11,7 +11,7 @@ Nothing is fetched: no `x5u`, no revocation list, no OCSP.
 
 import hashlib
 from base64 import b64decode
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -27,6 +27,7 @@ from cryptography.x509 import (
     InvalidVersion,
     KeyUsage,
     UnsupportedGeneralNameType,
+    Version,
     load_der_x509_certificate,
     load_pem_x509_certificates,
 )
@@ -39,6 +40,7 @@ from cryptography.x509.verification import (
 
 from core.errors import TooLargeError
 from pipeline.config.law import Trust
+from pipeline.config.law_section.pem import fault, subject_of
 from pipeline.law.reading.forms import LIMITS, Limits
 
 type TrustedBy = Literal["anchor", "pinned", "legacy"]
@@ -46,6 +48,8 @@ type TrustedBy = Literal["anchor", "pinned", "legacy"]
 _REMEMBERED = 256
 _LONGEST = 16_000
 """Characters of one certificate."""
+_BEFORE_NAME, _AFTER_NAME = "<Certificate(subject=<Name(", ")>, ...)>"
+"""What messages of `cryptography` have around the subject of a certificate."""
 _SMALLEST_RSA, _SMALLEST_CURVE = 2048, 256
 
 
@@ -154,7 +158,7 @@ def _anchors(pems: tuple[str, ...]) -> tuple[Certificate, ...]:
 
 
 def _strict_path(
-    chain: Sequence[Certificate], anchors: Iterable[Certificate], now: datetime
+    chain: Sequence[Certificate], anchors: Sequence[Certificate], now: datetime
 ) -> tuple[Certificate, ...]:
 
     policies = {
@@ -167,12 +171,29 @@ def _strict_path(
         found = tuple(verifier.verify(chain[0], list(chain[1:])).chain)
     except (VerificationError, ValueError) as error:
         _check_dates(chain[0], now)
-        raise UntrustedError(f"no valid path to an anchor of law.trust: {error!s:.200}") from error
+        why = _lacking(chain, anchors) or _readable(error)
+        raise UntrustedError(f"no valid path to an anchor of law.trust: {why}") from error
     if len(found) == 1:
         raise UntrustedError("its certificate is an anchor itself; pin it in law.trust instead")
     for each in found:
         _check_key(each)
     return found
+
+
+def _lacking(chain: Sequence[Certificate], anchors: Sequence[Certificate]) -> str | None:
+    """Which certificate on the way keeps it from being one, and what it lacks."""
+    if chain[0].version is Version.v1:
+        return f"the signer's certificate {subject_of(chain[0])} {fault(chain[0])}"
+    issuers = {each.issuer for each in chain}
+    for kind, certificates in (("anchor", anchors), ("certificate in x5c", chain[1:])):
+        for each in certificates:
+            if each.subject in issuers and (lack := fault(each)):
+                return f"the {kind} {subject_of(each)} {lack}"
+    return None
+
+
+def _readable(error: Exception) -> str:
+    return str(error).replace(_BEFORE_NAME, "").replace(_AFTER_NAME, "")[:200]
 
 
 def _direct_path(

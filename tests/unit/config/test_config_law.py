@@ -305,6 +305,7 @@ def test_check_tells_what_is_demanded_and_which_certificates_end() -> None:
     assert [each.partition(":")[0] for each in ends[1:]] == [
         "law.keys.in_2026.chain",
         "chains.main.egress.encrypt_for[0]",
+        "law.trust.anchors[0]",  # it has no key usage
     ]
     assert law_notes(config, now - timedelta(days=25))[1].startswith("law.trust.anchors[0]: valid")
     assert "expired on" in law_notes(config, now + timedelta(days=25))[1]

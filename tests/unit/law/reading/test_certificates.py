@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
-from pipeline.config.law import Trust
+from pipeline.config.law import Law, Trust
+from pipeline.config.model import PipelineConfig
+from pipeline.config.reports import law_notes
 from pipeline.law.reading.certificates import UntrustedError, trusted_by
 from tests.signed_vcons import (
     NOW,
@@ -80,6 +83,37 @@ def test_what_is_not_trusted(make: Any, why: str) -> None:
     assert why in judged(make())
 
 
+def plain_authority(*extensions: x509.ExtensionType) -> Certified:
+    """As `openssl req -x509` makes one: with these extensions only."""
+    key = curve_key("plain")
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "plain")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(EARLY.begins).not_valid_after(NOW + timedelta(days=9))
+    for each in extensions:
+        builder = builder.add_extension(each, critical=True)
+    return Certified(key, builder.sign(key, hashes.SHA256()))
+
+
+@pytest.mark.parametrize(
+    ("extensions", "lack"),
+    [
+        ((x509.BasicConstraints(True, None),), "has no keyUsage; an authority needs one with key"),
+        ((), "has no basicConstraints; an authority needs CA:TRUE"),
+        ((x509.BasicConstraints(False, None),), "is that of a signer (CA:FALSE)"),
+    ],
+)
+def test_an_anchor_that_can_be_none_is_named(
+    extensions: tuple[x509.ExtensionType, ...], lack: str
+) -> None:
+    """With what it lacks; so is such an authority in the middle of a chain."""
+    own = plain_authority(*extensions)
+    assert f"the anchor CN=plain {lack}" in judged(leaf(own), Trust(anchors=(own.pem,)))
+    law = Law(trust=Trust(anchors=(own.pem, root().pem)))
+    noted = [each for each in law_notes(PipelineConfig(law=law), NOW) if "no chain" in each]
+    assert [each[: each.index("]")] for each in noted] == ["law.trust.anchors[0"]
+    assert lack in noted[0]
+
+
 def test_missing_certificates_are_not_fetched() -> None:
     """Without the authority in between there is no path."""
     assert "no valid path" in judged(signer(), x5c=alone(signer()))
@@ -144,7 +178,8 @@ def test_version_1_needs_legacy_chains() -> None:
     """Then each certificate must be issued by the next and be valid, and the last an anchor."""
     old = as_version_1(signer("ES256"), between())
     assert old.certificate.version.name == "v1"
-    assert "no valid path" in judged(old)
+    lack = "the signer's certificate CN=signer ES256 is of X.509 version 1, which needs law."
+    assert f"no valid path to an anchor of law.trust: {lack}" in judged(old)
     legacy = replace(trust(), legacy_chains=True)
     assert judged(old, legacy) == "legacy"
     assert judged(signer(), legacy) == "anchor"
