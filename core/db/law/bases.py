@@ -107,7 +107,7 @@ class Bases:
             connection = session.connection()
             row = connection.exec_driver_sql(_ADD, asdict(new)).one_or_none()
             if row is None:
-                raise GoneError(f"vCon {new.vcon_uuid} is erased: nothing is recorded for it")
+                raise GoneError(new.vcon_uuid)
             kept = KeptBasis(*row)
             connection.exec_driver_sql(_EVENT, {"id": kept.id})
         return kept
