@@ -231,6 +231,8 @@ class PipelineComposition:
             lookup=self._lookup,
             partner_admin=self._partners.admin,
             erasures=self._erasing.erasures,
+            erasure_plan=self._erasing.plan,
+            destinations=self._erasing.destinations,
             traces=self._erasing.traces,
             identity_watch=lambda: self.identity_watch,
             recorded_bases=self._bases,

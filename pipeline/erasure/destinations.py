@@ -25,12 +25,16 @@ from pipeline.erasure.telling import tell
 from pipeline.live_config import Configuration
 from pipeline.storages.lookup import VconLookup
 from schemas.law.erasures import ErasureTarget
+from schemas.operator.people import Place
 
 STILL_THERE = "StillThere"
 """The error of a storage that has the vCon after it has said that it deleted it."""
 NOT_LOADED, LOADED_WITHIN = "NotLoaded", 3
 """The error of a link that this process has not loaded, such as a command; another one may have.
 After so many attempts it counts as one that keeps something."""
+NO_WAY = "there is no way to erase there"
+UNLESS_PURE = f"{NO_WAY}, unless the link declares `pure`"
+HAS_READ = "its readers have what they read"
 _TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
 
 
@@ -65,6 +69,27 @@ class Destinations:
             spec = next((each for each in specs if each.erase), specs[0])
             return await self._told(erasure, target, spec, now)
         return now_in(target, "cannot")
+
+    def foreseen(self, kind: str, name: str) -> Place:
+        """What an erasure would do at a link, tracer, egress list or reader."""
+        specs = list(self._steps(kind, name))
+        place = f"{kind} {name}"
+        if any(each.erase for each in specs):
+            return Place(place=place, outcome="would be told")
+        if kind not in ("link", "tracer"):
+            return Place(place=place, outcome="cannot delete", error=HAS_READ)
+        if not specs:
+            return Place(place=place, outcome="failed", error="it is not configured any more")
+        pure = [kind == "link" and self._is_pure(each) for each in specs]
+        if all(pure):
+            return Place(place=place, outcome="would be deleted")
+        error = UNLESS_PURE if None in pure else NO_WAY
+        return Place(place=place, outcome="cannot delete", error=error)
+
+    def is_told(self, storage: str) -> bool:
+        """Whether the receiver behind a storage is told."""
+        spec = self._configuration.config.storages.get(storage)
+        return spec is not None and spec.erase is not None
 
     async def _storage(self, erasure: str, target: ErasureTarget, now: datetime) -> ErasureTarget:
         spec = self._configuration.config.storages.get(target.name)
@@ -128,7 +153,7 @@ class Destinations:
         for chain in self._configuration.config.chains.values():
             if kind == "link":
                 yield from (step.plugin for step in chain.links if step.name == name)
-            else:
+            elif kind == "tracer":
                 yield from (spec for spec in chain.tracers if spec.name == name)
 
 

@@ -9,6 +9,7 @@ from core.db.usage_and_audit import PartnerRecords
 from pipeline.admin.operations import PipelineOperations
 from pipeline.erasure.destinations import Destinations
 from pipeline.erasure.erasures import Erasures
+from pipeline.erasure.plan import Plan
 from pipeline.erasure.removal import Removal
 from pipeline.erasure.statement import statement_of
 from pipeline.erasure.tombstones import Tombstones
@@ -29,6 +30,8 @@ class ErasureParts:
 
     erasures: Erasures
     work: ErasureWork
+    plan: Plan
+    destinations: Destinations
     traces: Traces
     tombstones: Tombstones
 
@@ -48,19 +51,22 @@ def build_erasures(
     removal = Removal(connection, queues, operations)
     traces = Traces(connection, index, records.law_traces, calls)
     tombstones = Tombstones(connection, records.erasures, calls, removal.remove)
+    plan = Plan(records.erasures, calls, configuration, index, operations, lookup)
+    destinations = Destinations(configuration, operations, lookup)
     work = ErasureWork(
         records.erasures,
         calls,
-        configuration,
+        plan,
         index,
         tombstones,
         removal,
-        Destinations(configuration, operations, lookup),
+        destinations,
         traces,
         drain,
         signing(configuration),
     )
-    return ErasureParts(Erasures(records.erasures, calls, work), work, traces, tombstones)
+    erasures = Erasures(records.erasures, calls, work)
+    return ErasureParts(erasures, work, plan, destinations, traces, tombstones)
 
 
 def signing(configuration: Configuration) -> Callable[[Erasure, datetime], Awaitable[str | None]]:

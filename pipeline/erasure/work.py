@@ -17,14 +17,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from core.concurrency.thread_pool import BoundedCalls
-from core.db.law.erasures import ErasureRows, NewTarget
+from core.db.law.erasures import ErasureRows
 from core.errors import UnusableKeyError
 from pipeline.erasure.destinations import Destinations
-from pipeline.erasure.removal import Removal, storages_of
+from pipeline.erasure.plan import REDIS, Plan
+from pipeline.erasure.removal import Removal
 from pipeline.erasure.states import Outlook, after_failure, now_in, outlook
 from pipeline.erasure.tombstones import Tombstones
 from pipeline.erasure.traces import Traces
-from pipeline.live_config import Configuration
 from pipeline.media.stores import MediaAwayError
 from pipeline.stored.index import StoredIndex
 from pipeline.stored.lineage import made_from
@@ -39,7 +39,6 @@ BUSY_SECONDS: Final = 1.0
 MOST_DUE, AT_ONCE, BATCH = 20, 8, 50
 MOST_MADE: Final = 5000
 """vCons made of others that one pass adds; the next one adds more."""
-REDIS = "redis"
 
 type Sign = Callable[[Erasure, datetime], Awaitable[str | None]]
 """The signed statement about an erasure that ends; None if there is no key to sign it."""
@@ -58,7 +57,7 @@ class ErasureWork:
         self,
         rows: ErasureRows,
         calls: BoundedCalls,
-        configuration: Configuration,
+        plan: Plan,
         index: StoredIndex,
         tombstones: Tombstones,
         removal: Removal,
@@ -71,7 +70,7 @@ class ErasureWork:
         """`calls` carries `rows`; `drain` writes what waits for Postgres in Redis."""
         self._rows = rows
         self._calls = calls
-        self._configuration = configuration
+        self._plan = plan
         self._index = index
         self._tombstones = tombstones
         self._removal = removal
@@ -119,7 +118,7 @@ class ErasureWork:
 
     async def _begin(self, erasure: Erasure, vcon_uuids: Sequence[str]) -> Erasure | None:
         """Postgres first: from its commit on, no new delivery of these vCons is recorded."""
-        targets = await self._known_places(vcon_uuids)
+        targets = await self._plan.places(vcon_uuids)
         row = await self._calls.long(self._rows.begin, erasure.id, vcon_uuids, targets)
         return None if row is None else Erasure.model_validate(row)
 
@@ -135,30 +134,6 @@ class ErasureWork:
         most = len(known) + MOST_MADE
         made += await made_from([*erasure.vcons, *made], self._index, most)
         return [each for each in dict.fromkeys(made) if each not in known]
-
-    async def _known_places(self, vcon_uuids: Sequence[str]) -> list[NewTarget]:
-        """Redis, and the storages by the index; all of them for a vCon that it does not know."""
-        config, places = self._configuration.config, list[NewTarget]()
-        for at in range(0, len(vcon_uuids), BATCH):
-            some = vcon_uuids[at : at + BATCH]
-            known = await self._index.get(some)
-            for each in some:
-                row = known.get(each)
-                names = storages_of(
-                    row.storages if row else None, row.chains if row else (), config
-                )
-                places.append(NewTarget(each, REDIS, REDIS))
-                places += [NewTarget(each, "storage", name) for name in names]
-        return places + await self._given_out(vcon_uuids)
-
-    async def _given_out(self, vcon_uuids: Sequence[str]) -> list[NewTarget]:
-        """The egress lists of chains without custody that these have passed."""
-        passed = await self._calls.long(self._rows.passed, vcon_uuids)
-        chains = self._configuration.config.chains
-        known = ((each, chains[name]) for each, name in passed if name in chains)
-        return [
-            NewTarget(each, "egress", name) for each, chain in known for name in chain.egress_lists
-        ]
 
     async def _targets(self, erasure_id: str) -> list[ErasureTarget]:
         rows = await self._calls(self._rows.targets, erasure_id)
@@ -181,7 +156,7 @@ class ErasureWork:
         """Destinations of runs that were under way when the erasure began."""
         if vcon_uuids:
             await self._drain()
-            places = await self._given_out(vcon_uuids)
+            places = await self._plan.given_out(vcon_uuids)
             await self._calls.long(self._rows.add, erasure_id, vcon_uuids, places)
 
     async def _taken_out(self, target: ErasureTarget) -> ErasureTarget:

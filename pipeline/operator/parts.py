@@ -7,7 +7,9 @@ from core.settings import Settings
 from pipeline.admin.operations import PipelineOperations
 from pipeline.admin.run_archive import RunArchive
 from pipeline.admin.runs import Runs
+from pipeline.erasure.destinations import Destinations
 from pipeline.erasure.erasures import Erasures
+from pipeline.erasure.plan import Plan
 from pipeline.erasure.traces import Traces
 from pipeline.ingest.admin import PartnerAdmin
 from pipeline.ledger.keeping import LedgerKeeper
@@ -38,6 +40,8 @@ class Parts:
     lookup: VconLookup
     partner_admin: PartnerAdmin
     erasures: Erasures
+    erasure_plan: Plan
+    destinations: Destinations
     traces: Traces
     identity_watch: Callable[[], IdentityWatch | None]
     """Of this process; None with CUSTODY=redis."""

@@ -85,12 +85,21 @@ class EraseParameters(Person):
 
 
 type Outcome = Literal[
-    "deleted", "absent", "would be deleted", "cannot delete", "failed", "being processed"
+    "deleted",
+    "absent",
+    "would be deleted",
+    "would be told",
+    "cannot delete",
+    "failed",
+    "being processed",
 ]
 
 
 class Place(BaseModel):
-    """`redis` or a storage, and what was done there; `error`: why the vCon may still be there."""
+    """`redis`, a storage or another destination, and what was done there.
+
+    `error`: why the vCon may still be there.
+    """
 
     place: str
     outcome: Outcome

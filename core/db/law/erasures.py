@@ -45,12 +45,6 @@ SELECT (SELECT coalesce(max(number), 0) FROM law_tombstones) + item, vcon_uuid, 
 FROM unnest(%(vcons)s::uuid[]) WITH ORDINALITY AS row (vcon_uuid, item)
 ON CONFLICT (vcon_uuid) DO NOTHING
 """
-_DELIVERED: LiteralString = """
-INSERT INTO law_erasure_targets (erasure, vcon_uuid, kind, name, state, due_at)
-SELECT DISTINCT %(erasure)s::uuid, vcon_uuid, kind, name, 'pending', now() FROM law_deliveries
-WHERE vcon_uuid = ANY (%(vcons)s::uuid[])
-ON CONFLICT DO NOTHING
-"""
 _TARGETS: LiteralString = """
 INSERT INTO law_erasure_targets (erasure, vcon_uuid, kind, name, state, due_at)
 SELECT %(erasure)s::uuid, vcon_uuid, kind, name, 'pending', now()
@@ -61,17 +55,28 @@ _UNRECORDED: LiteralString = (
     "NOT EXISTS (SELECT FROM law_deliveries AS known WHERE known.run_id = run.run_id)"
 )
 """Of a chain without custody: the history of runs has what the ledger does not."""
-_RAN: LiteralString = f"""
-INSERT INTO law_erasure_targets (erasure, vcon_uuid, kind, name, state, due_at)
-SELECT DISTINCT %(erasure)s::uuid, vcon, step ->> 'kind', step ->> 'name', 'pending', now()
+_DELIVERED_TO: LiteralString = """
+SELECT vcon_uuid, kind, name FROM law_deliveries WHERE vcon_uuid = ANY (%(vcons)s::uuid[])
+"""
+_RAN_AT: LiteralString = f"""
+SELECT vcon AS vcon_uuid, step ->> 'kind' AS kind, step ->> 'name' AS name
 FROM chain_runs AS run, unnest(ARRAY[vcon_in, vcon_out]) AS vcon,
     jsonb_array_elements(CASE jsonb_typeof(steps) WHEN 'array' THEN steps END) AS step
 WHERE (vcon_in = ANY (%(vcons)s::uuid[]) OR vcon_out = ANY (%(vcons)s::uuid[]))
     AND vcon = ANY (%(vcons)s::uuid[]) AND step ->> 'outcome' <> 'withheld' AND step ? 'name'
     AND (step ->> 'kind' = 'link' OR step ->> 'kind' = 'storage' AND vcon = vcon_out)
     AND {_UNRECORDED}
-ON CONFLICT DO NOTHING
 """  # noqa: S608 -- constant texts
+_PLACES: LiteralString = f"""
+SELECT CAST(vcon_uuid AS text), kind, name FROM ({_DELIVERED_TO} UNION {_RAN_AT}) AS place
+ORDER BY vcon_uuid, kind, name
+"""  # noqa: S608 -- constant texts
+_NOTE_PLACES: LiteralString = """
+INSERT INTO law_erasure_targets (erasure, vcon_uuid, kind, name, state, due_at)
+SELECT DISTINCT %(erasure)s::uuid, vcon_uuid, kind, name, 'pending', now()
+FROM ({}) AS place ON CONFLICT DO NOTHING
+"""
+_DELIVERED, _RAN = (_NOTE_PLACES.format(each) for each in (_DELIVERED_TO, _RAN_AT))
 _PASSED = text(f"""
 SELECT DISTINCT CAST(vcon_out AS text), chain FROM chain_runs AS run
 WHERE vcon_out = ANY (CAST(:vcons AS uuid[])) AND status IN ('done', 'partial') AND {_UNRECORDED}
@@ -149,6 +154,18 @@ SELECT to_jsonb(known) FROM law_erasures AS known
 WHERE (requested_at, id) < (CAST(:at AS timestamptz), CAST(:id AS uuid))
     AND (NOT :open_only OR ended_at IS NULL)
 ORDER BY requested_at DESC, id DESC LIMIT :limit
+""")
+_KNOWN = text("""
+SELECT CAST(sought AS text) FROM unnest(CAST(:vcons AS uuid[])) AS sought
+WHERE EXISTS (SELECT FROM law_deliveries WHERE vcon_uuid = sought)
+    OR EXISTS (SELECT FROM law_versions WHERE vcon_uuid = sought)
+    OR EXISTS (SELECT FROM custody WHERE vcon_uuid = sought)
+    OR EXISTS (SELECT FROM chain_runs WHERE vcon_in = sought)
+    OR EXISTS (SELECT FROM chain_runs WHERE vcon_out = sought)
+""")
+_TOMBSTONES_OF = text("""
+SELECT number, CAST(vcon_uuid AS text), CAST(erasure AS text) FROM law_tombstones
+WHERE vcon_uuid = ANY (CAST(:vcons AS uuid[]))
 """)
 _LATEST = text("SELECT coalesce(max(number), 0) FROM law_tombstones")
 _AFTER = text("""
@@ -236,6 +253,23 @@ class ErasureRows:
         with self._database.transaction() as session:
             for statement in (_RAN, _TARGETS):
                 session.connection().exec_driver_sql(statement, words)
+
+    def places(self, vcon_uuids: Sequence[str]) -> list[NewTarget]:
+        """The destinations of deliveries and runs, as `begin` notes them."""
+        words = {"vcons": list(vcon_uuids)}
+        with self._database.session() as session:
+            rows = session.connection().exec_driver_sql(_PLACES, words)
+            return [NewTarget(*row) for row in rows]
+
+    def known(self, vcon_uuids: Sequence[str]) -> list[str]:
+        """Those that have a delivery, a version, a row of custody or a run."""
+        return [str(each) for each in self._rows(_KNOWN, vcons=list(vcon_uuids))]
+
+    def tombstones_of(self, vcon_uuids: Sequence[str]) -> list[Tombstone]:
+        """Those that are erased, or are being erased."""
+        with self._database.session() as session:
+            rows = session.execute(_TOMBSTONES_OF, {"vcons": list(vcon_uuids)})
+            return [Tombstone(*row) for row in rows]
 
     def passed(self, vcon_uuids: Sequence[str]) -> list[tuple[str, str]]:
         """Which of these have come to the end of which chain, as far as the ledger has no run."""

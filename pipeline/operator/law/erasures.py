@@ -10,12 +10,16 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from core.db.law.bases import EVERY_PURPOSE, NewBasis
+from core.db.law.erasures import NewTarget
 from core.operator_interfaces import Call, Operation
+from pipeline.erasure.destinations import Destinations
 from pipeline.erasure.erasures import Erasures, Request
+from pipeline.erasure.plan import REDIS, Plan
 from pipeline.erasure.traces import Traces
 from pipeline.ledger.recorded_bases import Address
 from pipeline.operator.parts import Parts
 from pipeline.operator.people.erase import Erase
+from pipeline.operator.people.selection import Selection
 from pipeline.operator.row import Row, about
 from schemas.law.erasures import (
     DestinationAnswer,
@@ -28,7 +32,7 @@ from schemas.law.erasures import (
     PartyErasure,
     VconErasure,
 )
-from schemas.operator.people import EraseParameters
+from schemas.operator.people import EraseParameters, Place
 
 OF_VCON = Operation(
     "erase_vcon", "Erase a vCon under the law", VconErasure, ErasureResult, changes=True
@@ -61,6 +65,8 @@ class ErasureOperations:
     def __init__(self, parts: Parts) -> None:
         self._erase = Erase(parts)
         self._erasures: Erasures = parts.erasures
+        self._plan: Plan = parts.erasure_plan
+        self._destinations: Destinations = parts.destinations
         self._traces: Traces = parts.traces
         self._bases = parts.recorded_bases
 
@@ -91,11 +97,10 @@ class ErasureOperations:
         self, wanted: VconErasure | PartyErasure, sought: EraseParameters, call: Call
     ) -> ErasureResult:
         if wanted.dry_run:
-            shown = await self._erase.erase(sought, call)
-            told = {"found": shown.found, "more": shown.more, "notes": shown.notes}
-            return ErasureResult(dry_run=True, vcons=shown.vcons, **told)
+            return await self._foreseen(sought, call)
         selection = await self._erase.selected(sought, call)
         vcons = [each.uuid for each in selection.targets]
+        notes = [*selection.notes, *await self._plan.notes(_unindexed(selection))]
         detail = {"found": len(vcons), "hold": wanted.hold, "suppress": _suppresses(wanted)}
         operation = OF_PARTY.name if sought.given else OF_VCON.name
         party = await self._erase.audit(operation, sought, call, detail)
@@ -114,8 +119,27 @@ class ErasureOperations:
         erasure = await self._erasures.request(request)
         if wanted.hold is None:
             await self._forget_party(sought)
-        told = {"found": len(vcons), "more": selection.more, "notes": selection.notes}
+        told = {"found": len(vcons), "more": selection.more, "notes": notes}
         return ErasureResult(dry_run=False, erasure=erasure, **told)
+
+    async def _foreseen(self, sought: EraseParameters, call: Call) -> ErasureResult:
+        """What would be requested; the destinations are those that the erasure would begin with."""
+        selection = await self._erase.selected(sought, call)
+        vcons = {each.uuid: await self._erase.preview(each) for each in selection.targets}
+        for target in await self._plan.targets(list(vcons)):
+            if target.kind != REDIS:
+                vcons[target.vcon_uuid].places.append(await self._place(target))
+        notes = [*selection.notes, *await self._plan.notes(_unindexed(selection))]
+        told = {"found": len(vcons), "more": selection.more, "notes": notes}
+        return ErasureResult(dry_run=True, vcons=list(vcons.values()), **told)
+
+    async def _place(self, target: NewTarget) -> Place:
+        if target.kind != "storage":
+            return self._destinations.foreseen(target.kind, target.name)
+        place = await self._erase.storage_preview(target.name)
+        if place.outcome == "cannot delete" and self._destinations.is_told(target.name):
+            return Place(place=target.name, outcome="would be told")
+        return place
 
     async def _forget_party(self, sought: EraseParameters) -> None:
         for _, forms in await self._hashed(sought):
@@ -156,6 +180,13 @@ class ErasureOperations:
         """
         place = told.kind, told.name, told.answer
         return await self._erasures.answer(told.id, *place, told.vcon_uuid)
+
+
+def _unindexed(selection: Selection) -> list[str]:
+    """Those that may be unknown: what links made is known by their runs."""
+    return [
+        each.uuid for each in selection.targets if each.storages is None and each.made_from is None
+    ]
 
 
 def _denial(party: str, call: Call) -> NewBasis:

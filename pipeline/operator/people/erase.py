@@ -208,19 +208,24 @@ class Erase:
             await self._index.write([change])
 
     async def _preview(self, target: Target) -> ErasedVcon:
+        vcon = await self.preview(target)
+        vcon.places += [await self.storage_preview(name) for name in self._storages(target)]
+        return vcon
+
+    async def preview(self, target: Target) -> ErasedVcon:
+        """A vCon with what would be done in Redis."""
         here = await self._parts.operations.index.present([target.uuid])
         is_busy = await self._parts.redis.command("HEXISTS", keys.LOCKS, target.uuid)
         where: Outcome = "being processed" if is_busy else "would be deleted" if here else "absent"
-        places = [Place(place="redis", outcome=where)]
-        places += [await self._storage_preview(name) for name in self._storages(target)]
         return ErasedVcon(
             uuid=target.uuid,
             created_at=target.created_at,
             made_from=target.made_from,
-            places=places,
+            places=[Place(place="redis", outcome=where)],
         )
 
-    async def _storage_preview(self, name: str) -> Place:
+    async def storage_preview(self, name: str) -> Place:
+        """What would be done at a storage."""
         try:
             storage = await self._parts.lookup.storage(name)
         except PatchcordError as error:

@@ -83,6 +83,50 @@ async def test_a_dry_run_requests_nothing(erasing: Scene) -> None:
     assert erasing.people.rows("SELECT 1 FROM audit_events") == []
 
 
+async def test_a_dry_run_names_every_destination_of_the_erasure(erasing: Scene) -> None:
+    """Also those of deliveries and of runs: the same ones, in the words of what would be done."""
+    vcon_uuid = stored(erasing)
+    erasing.delivered(vcon_uuid, link="crm", egress="out", storage="archive")
+    erasing.delivered(vcon_uuid, link="keeper", storage="partner")
+    erasing.delivered(vcon_uuid, link="removed")
+    dry = await perform(erasing, "erase_vcon", "", vcon_uuid=vcon_uuid, dry_run=True)
+    places = {each.place: each.outcome for each in dry.vcons[0].places}
+    assert places == {
+        "redis": "would be deleted",
+        "shelf": "would be deleted",
+        "archive": "cannot delete",
+        "partner": "would be told",
+        "link crm": "would be told",
+        "link keeper": "cannot delete",
+        "link removed": "failed",
+        "egress out": "cannot delete",
+    }
+    assert dry.notes == []
+    request = await perform(erasing, "erase_vcon", vcon_uuid=vcon_uuid)
+    erasure = await ended(erasing, request.erasure.id)
+    assert {each.name for each in erasure.targets} == {each.split()[-1] for each in places}
+
+
+async def test_a_uuid_of_which_nothing_is_known_is_told(erasing: Scene) -> None:
+    """By a dry run, by the request and on the command line; it is refused from then on."""
+    unknown, copied = new_uuid(), new_uuid()
+    erasing.kept(copied)
+    told = f"nothing is known of vCon {unknown} "
+    dry = await perform(erasing, "erase_vcon", "", vcon_uuid=unknown, dry_run=True)
+    shown = await erasing.people.operator.cli(f"erasure vcon {unknown} --dry-run")
+    assert told in shown.out
+    result = await perform(erasing, "erase_vcon", vcon_uuid=unknown)
+    for notes in (dry.notes, result.notes):
+        [note] = notes
+        assert note.startswith(told)
+        assert "vault" in note  # it has no way to be read
+    erasure = await ended(erasing, result.erasure.id)
+    again = await perform(erasing, "erase_vcon", "", vcon_uuid=unknown, dry_run=True)
+    assert again.notes == [f"vCon {unknown} is erased already, by erasure {erasure.id}"]
+    found = await perform(erasing, "erase_vcon", "", vcon_uuid=copied, dry_run=True)
+    assert found.notes == []
+
+
 INVALID: list[tuple[str, dict[str, Any], str]] = [
     ("erase_party", {}, "why"),
     ("erase_party", {"tel": "1", "mail": "a@b.example"}, "why"),

@@ -145,6 +145,8 @@ async def test_an_erased_vcon_gets_no_basis(migrated: Database) -> None:
             " VALUES (%(gone)s, 1, gen_random_uuid())"
         )
         session.connection().exec_driver_sql(statement, {"gone": gone})
-    with pytest.raises(GoneError, match=f"^vCon {gone} was erased; its uuid is not accepted again$"):
+    with pytest.raises(
+        GoneError, match=f"^vCon {gone} was erased; its uuid is not accepted again$"
+    ):
         await bases.add(new(gone))
     assert await bases.page(gone, (), 2**62, 9) == []
