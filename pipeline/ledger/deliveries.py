@@ -18,6 +18,7 @@ from core.db.law.deliveries import Deliveries, NewDelivery, NewVersion
 from core.errors import GoneError, UnavailableError
 from pipeline.custody.ledger_notes import LedgerNotes
 from pipeline.ledger.basis import NO_BASIS, Basis
+from pipeline.ledger.received import LawInForce, no_law, signers_of
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.parking import Parked
@@ -35,9 +36,14 @@ class DeliveryLedger:
     """Records the deliveries of one worker's runs."""
 
     def __init__(
-        self, connection: RedisConnection, deliveries: Deliveries, calls: BoundedCalls
+        self,
+        connection: RedisConnection,
+        deliveries: Deliveries,
+        calls: BoundedCalls,
+        law: LawInForce = no_law,
     ) -> None:
-        """`calls` carries the calls of `deliveries`."""
+        """`calls` carries the calls of `deliveries`; `law` tells whom the chains trust."""
+        self._law = law
         self._connection = connection
         self._deliveries = deliveries
         self._calls = calls
@@ -98,10 +104,14 @@ class DeliveryLedger:
         origin = "received"
         if live.ledger.digest:
             origin = "redacted" if is_redacted else "enhanced"
+        signers: Sequence[str] | None = None
+        if origin == "received" and form == "unsigned" and live.chain.opens:
+            signers = await signers_of(self._connection, vcon_uuid, self._law())
         return NewVersion(
             vcon_uuid=vcon_uuid,
             origin=origin,
-            form=form,
+            form=form if signers is None else "signed",
+            signers=signers or (),
             bytes=len(text),
             digest=digest,
             chain=live.chain.name,

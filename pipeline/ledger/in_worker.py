@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from core.concurrency.thread_pool import BoundedCalls, in_own_thread
 from core.settings import Settings
 from pipeline.ledger.basis import NO_BASIS, Basis
+from pipeline.ledger.received import LawInForce, no_law
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.run_state import RunState
 
@@ -21,8 +22,11 @@ THREADS, WAITING = 2, 8
 class WorkerLedger:
     """Makes its parts at their first use, as most workers need none of them."""
 
-    def __init__(self, settings: Settings, connection: RedisConnection) -> None:
+    def __init__(
+        self, settings: Settings, connection: RedisConnection, law: LawInForce = no_law
+    ) -> None:
         self._settings = settings
+        self._law = law
         self._connection = connection
         self._making = asyncio.Lock()
         self._deliveries: DeliveryLedger | None = None
@@ -50,7 +54,7 @@ class WorkerLedger:
 
         database.initialize_once(self._settings)
         self._calls = BoundedCalls("ledger", threads=THREADS, waiting=WAITING, seconds=SECONDS)
-        return DeliveryLedger(self._connection, Deliveries(database), self._calls)
+        return DeliveryLedger(self._connection, Deliveries(database), self._calls, self._law)
 
     def close(self) -> None:
         """End the threads and connections."""

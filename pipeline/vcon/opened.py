@@ -6,6 +6,7 @@ A chain opens signed vCons if it says `verify: report` or `required`, and encryp
 one request names either all open it, or none.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,9 @@ from pipeline.config.model import Chain
 from pipeline.law.reading.forms import Form, Limits, form_of
 from pipeline.vcon.envelope import as_object
 from schemas.packed import packed_bytes
+from schemas.uuids import canonical_uuid
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,14 @@ def _opened(
     from pipeline.law.reading.opening import opened, why_not_verified  # noqa: PLC0415
 
     found = opened(given, trust, shared_keys(chains), now, limits)
-    _check_required(chains, why_not_verified(found))
+    why = why_not_verified(found)
+    _check_required(chains, why)
+    if why and any(chain.verify == "report" for chain in chains):
+        uuid, names = (
+            canonical_uuid(found.document.get("uuid")),
+            ",".join(chain.name for chain in chains),
+        )
+        log.warning("vcon not verified", extra={"vcon": uuid, "chain": names})
     warnings = tuple(str(each) for each in found.findings)
     return AtDoor(found.document, found.original or b"", warnings, is_opened=True)
 

@@ -95,7 +95,7 @@ class WorkerProcess:
         self._lease = Lease(redis, worker_id, settings.lease_seconds, self._watchdog.is_fine)
         self._minutes = MinuteCounts(redis, run_sources())
         custody = self._custody(settings, worker_id, queues)
-        self._ledger = WorkerLedger(settings, redis)
+        self._ledger = WorkerLedger(settings, redis, lambda: self._configuration.config.law)
         self._bases = WorkerBases(settings)
         parts = worker_id, self._configuration, redis, queues, self._runner(queues, custody)
         how: Any = {"patience": 2 * settings.suspect_wait if for_suspects else None}

@@ -31,7 +31,8 @@ class Version(BaseModel):
     """A document that the service had.
 
     `origin`: `received`, `enhanced`, `redacted` or `amended`. `prior`: the vCon of which an amended
-    one was made. `signers`: SHA-256 of certificates whose signatures were verified.
+    one was made. `form`: of a received one, whether it came signed. `signers`: SHA-256 of trusted
+    certificates, if the signatures were verified.
     """
 
     id: int

@@ -15,10 +15,10 @@ from core.concurrency.thread_pool import BoundedCalls
 from core.db.database import Database
 from core.db.law.deliveries import Deliveries
 from core.settings import Settings, load_settings
-from pipeline.config.law import EgressLaw, LawKey
+from pipeline.config.law import EgressLaw, Law, LawKey, Trust
 from pipeline.ledger.deliveries import AWAY, DeliveryLedger
 from pipeline.ledger.in_worker import WorkerLedger
-from pipeline.redis_client import keys
+from pipeline.redis_client import keys, originals
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.law.ledger_scene import Ledger
 from tests.integration.support.law_gates import Purposes
@@ -32,6 +32,7 @@ from tests.integration.support.pipeline_fixtures import (
     tracer,
 )
 from tests.law_keys import ec_key, private_pem
+from tests.signed_vcons import UUID, alone, certify, current, plain, rsa_key, signed
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -89,6 +90,25 @@ async def test_each_call_has_its_delivery_before_it(scene: Scene, ledger: Ledger
     assert (vcon, run, chain, worker) == (vcon_uuid, ended.claim.run_id, "main", "one")
     assert [event for event, _ in ledger.events()] == ["vcon_received", *["vcon_sent"] * 5]
     assert ledger.verified().findings == []
+
+
+@pytest.mark.parametrize("trusts", [True, False])
+async def test_one_that_came_signed_is_recorded_with_its_signer(
+    scene: Scene, ledger: Ledger, database: Database, calls: BoundedCalls, trusts: bool
+) -> None:
+    """With none, if `verify: report` let it in and it is not verified."""
+    by = certify("harbour", rsa_key(), making=current())
+    law = Law(trust=Trust(pinned=(by.digest,) if trusts else ()))
+    scene.ledger = DeliveryLedger(scene.redis, Deliveries(database), calls, lambda: law)
+    await scene.start(configured(links=[link(passes)], verify="report", custody=True))
+    original = orjson.dumps(signed(by=by, header={"x5c": alone(by)}))
+    document = {**plain(), "created_at": "2026-01-01T00:00:00+00:00"}
+    scene.client.execute_command("JSON.SET", keys.vcon(UUID), "$", orjson.dumps(document))
+    await originals.keep(scene.redis, UUID, original)
+    scene.client.rpush("in", UUID)
+    await scene.finished()
+    [version] = ledger.execute("SELECT origin, form, signers FROM law_versions")
+    assert version == ("received", "signed", [by.digest] if trusts else [])
 
 
 async def test_without_custody_nothing_is_told(scene: Scene, ledger: Ledger) -> None:

@@ -167,10 +167,18 @@ async def test_one_that_is_here_is_queued_for_a_chain_that_opens_it(ops: Operati
         await ops.take(sealed(one), "report")
 
 
-async def test_report_lets_it_in_and_says_what_is_wrong(ops: Operations) -> None:
-    """The payload is used as it is."""
+async def test_report_lets_it_in_and_says_what_is_wrong(
+    ops: Operations, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The payload is used as it is; the caller and the log are told."""
+    await ops.take(envelope(), "report")
+    assert "vcon not verified" not in caplog.messages
+    await ops.index.delete(UUID, [])
+    ops.client.delete("report")
     taken = await ops.take(signed(), "report")
     assert any("not trusted" in each for each in taken.warnings)
+    [told] = [each for each in caplog.records if each.message == "vcon not verified"]
+    assert (told.__dict__["vcon"], told.__dict__["chain"]) == (UUID, "report")
     await ops.work()
     assert len(SEEN) == 1
     assert (await ops.take(plain(subject="x"), "report")).outcome == "replaced"
