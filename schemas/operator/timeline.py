@@ -13,6 +13,7 @@ MOST_RUNS = 200
 
 State = Literal[
     "unknown",
+    "erased",
     "running",
     "retrying",
     "locked",

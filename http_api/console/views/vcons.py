@@ -26,6 +26,7 @@ MOST_DRAWN = 20
 WIDTH = 320
 STATES = {
     "unknown": "gray",
+    "erased": "gray",
     "running": "green",
     "retrying": "yellow",
     "locked": "yellow",

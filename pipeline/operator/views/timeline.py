@@ -54,6 +54,9 @@ class TimelineView:
         known = bool(places or about or runs or audited)
         state, summary, command = explained(places, runs, known=known)
         _, brief, _ = explained(*without_texts(places, runs), known=known)
+        if erasure := await readable(self._redis.command("GET", keys.tombstone(vcon)), None):
+            state, command = "erased", f"erasure show {erasure}"
+            summary = brief = f"Its uuid is refused by erasure {erasure}"
         received = _moment(about.get("received"))
         events = [event for run in runs for event in events_of(run)] + audited
         if received is not None:
@@ -67,7 +70,7 @@ class TimelineView:
             in_redis=expiry is not None,
             received_at=received,
             owner=owner,
-            stored=_stored(runs),
+            stored=[] if erasure else _stored(runs),
             places=places,
             runs=runs,
             events=sorted(events, key=lambda event: event.at),

@@ -55,6 +55,11 @@ async def test_the_vcons_of_a_person_are_erased(erasing: Scene) -> None:
     assert (result.found, result.more, result.erasure.state) == (2, False, "requested")
     erasure = await ended(erasing, result.erasure.id)
     assert set(erasure.vcons) == {vcon_uuid, made}
+    seen = await perform(erasing, "timeline", vcon_uuid=vcon_uuid)
+    assert (seen.state, seen.command) == ("erased", f"erasure show {erasure.id}")
+    assert erasure.id in seen.summary
+    assert seen.runs  # of which none says that it is stored somewhere
+    assert seen.stored == []
     assert erasure.subject == "party"
     assert keys.vcon(vcon_uuid) not in erasing.people.traces(vcon_uuid)
     for table in ("audit_events", "law_erasures", "law_erasure_targets", "law_bases"):
