@@ -21,6 +21,7 @@ from pipeline.law.writing.statements import (
     ERASURE_STATEMENT,
     MOST_CHARACTERS,
     Statement,
+    check_anchors,
     verified,
 )
 from pipeline.runs.factories import config_path, lenience
@@ -40,7 +41,7 @@ def verify(file: str, anchors: Sequence[str], *, as_json: bool) -> int:
         ConfigurationError: a file cannot be read, or there is nothing to verify with.
     """
     text = _statement(_read(file))
-    trusted = [_read(each) for each in anchors] or _configured()
+    trusted = [_anchor(each) for each in anchors] or _configured()
     try:
         found = verified(text, ERASURE_STATEMENT, trusted, datetime.now(UTC))
     except (InvalidError, TooLargeError) as error:
@@ -76,9 +77,25 @@ def _read(file: str) -> str:
         raise ConfigurationError(f"{file}: {error}") from None
 
 
+def _anchor(file: str) -> str:
+    """The certificates or the public key in a file."""
+    text = _read(file)
+    try:
+        check_anchors(text)
+    except InvalidError as error:
+        wrong = "it has a private key" if "PRIVATE KEY-----" in text else f"{error}"
+        remedy = "give the signer's certificate or public key, or its authority's certificate"
+        raise ConfigurationError(f"--anchors {file}: {wrong}; {remedy}") from None
+    return text
+
+
 def _configured() -> list[str]:
     """The certificates of this service's own keys, and its anchors."""
-    settings = load_settings(OperatorProcessSettings)
+    try:
+        settings = load_settings(OperatorProcessSettings)
+    except ConfigurationError as error:
+        first = "give --anchors FILE (certificates or a public key in PEM), or the settings with"
+        raise ConfigurationError([f"{first} which the service runs:", *error.problems]) from None
     config = yaml_file.read(config_path(settings), environment(), **lenience(settings))
     if config.law is None:
         raise ConfigurationError("give --anchors: the configuration has no section `law`")

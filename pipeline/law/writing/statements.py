@@ -208,6 +208,16 @@ def _signer(header: Mapping[str, Any], anchors: Sequence[str], now: datetime) ->
     return _key_of(chain[0]), chain[0].subject.rfc4514_string()
 
 
+def check_anchors(pem: str) -> None:
+    """Check that a PEM text is one with which `verified` can verify.
+
+    Raises:
+        InvalidError: it is not.
+    """
+    if not _anchors(pem):
+        raise InvalidError("anchors: expected certificates or a public key in PEM")
+
+
 def _anchors(pem: str) -> "list[tuple[Key, Certificate | None]]":
     """The certificates of a PEM text with their keys, or its public key.
 

@@ -157,6 +157,35 @@ async def test_without_a_file_or_an_anchor_it_is_exit_2(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (private_pem(ec_key()), "wrong.pem: it has a private key; give the signer's certificate"),
+        ("", "expected certificates or a public key"),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "expected certificates"),
+    ],
+)
+async def test_what_is_no_anchor_is_exit_2(
+    folder: Path, text: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says nothing about the statement, also beside a file that is one."""
+    (folder / "wrong.pem").write_text(text)
+    assert await verify(folder, "statement", "public.pem", "wrong.pem") == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert why in told.err
+    assert "MII" not in told.err
+
+
+async def test_without_settings_it_asks_for_anchors(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it names what is missing."""
+    monkeypatch.delenv("POSTGRES_HOST", raising=False)
+    assert await verify(folder, "statement") == 2
+    assert "Cannot start:\n  give --anchors FILE" in capsys.readouterr().err
+
+
 async def test_without_anchors_the_keys_of_the_configuration_are_trusted(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
