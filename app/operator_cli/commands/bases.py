@@ -101,7 +101,8 @@ COMMANDS = (
         words=("basis", "record"),
         operation="record_basis",
         summary="record a grant or a denial; it counts at the next step",
-        example="basis record --vcon 0190163d-8694-739b-aea5-966c26f8ad91 --grant --purpose crm",
+        example="basis record --vcon 0190163d-8694-739b-aea5-966c26f8ad91 --grant --purpose crm"
+        ' --reason "consent on paper"',
         render=_render_row,
         add_arguments=_add_record,
         arguments=_record_arguments,

@@ -110,7 +110,7 @@ def _check_times(wanted: BasisToRecord) -> None:
     if given > now + timedelta(seconds=LARGEST_SKEW):
         problems.append("granted_at: it is in the future; record it when it has happened")
     if wanted.expires_at is not None and wanted.expires_at <= max(given, now):
-        problems.append("expires_at: it has passed, or is not after granted_at")
+        problems.append("expires_at (--until): it has passed, or is not after granted_at")
     if problems:
         raise InvalidError("; ".join(problems), problems)
 

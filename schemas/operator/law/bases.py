@@ -79,7 +79,9 @@ class BasisToRecord(BasisSubject):
         if self.granted and self.purpose is None:
             raise ValueError("purpose: a grant needs one; only a denial can be of every purpose")
         if not self.granted and self.expires_at is not None:
-            raise ValueError("expires_at: only a grant ends; record a grant to end a denial")
+            raise ValueError(
+                "expires_at (--until): only a grant ends; record a grant to end a denial"
+            )
         return self
 
 

@@ -80,7 +80,7 @@ class ReleaseParameters(BaseModel):
     @model_validator(mode="after")
     def _some(self) -> Self:
         if not self.vcon_uuids and self.list_name is None:
-            raise ValueError("give vcon_uuids, list_name, or both")
+            raise ValueError("give vcon_uuids (--uuid), list_name (--list), or both")
         return self
 
 
