@@ -44,8 +44,11 @@ class Deployment:
         answered: Answered | None = None,
         valkey_password: str = "",
         api_port: int | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """`config` is the pipeline's config.yml; `settings` are added to the service's own.
+
+        `variables` are for `${NAME}` in it; they replace none of the service's own.
 
         Without `folder`, all files are in a temporary one. The configuration may refer to
         `${DATA_FOLDER}`, a folder for files, and to the Postgres settings. With `losses` the
@@ -63,6 +66,7 @@ class Deployment:
         self._api_port = api_port
         self.api_token = secrets.token_urlsafe(24)
         self._settings = dict(settings or {})
+        self._variables = dict(variables or {})
         self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -121,6 +125,7 @@ class Deployment:
     def environment(self) -> dict[str, str]:
         """The settings of the service."""
         return {
+            **self._variables,
             **self.stack.environment(DATABASE),
             "ENVIRONMENT": "development",
             "WEBSOCKET_URL": self.board.websocket_url,

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 import secrets
 import shlex
 import signal
@@ -12,9 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import psycopg
+from dotenv import dotenv_values
 
 from devstack.deployment import DATABASE, Deployment, console_address
 from devstack.errors import StackError
+from pipeline.config.environment import variables_named_in
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 PORT = 4000
@@ -38,6 +41,19 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--admin", action="store_true", help="offer administrative actions, too")
     parser.add_argument("--quiet", action="store_true", help="no line for each request and run")
     return parser.parse_args(given)
+
+
+def passed_on(config: Path) -> dict[str, str]:
+    """The variables that the configuration names, and LAW_ACTIONS, where they are set.
+
+    What the environment has goes before the file `.env`, or the one of `ENV_FILE`.
+    """
+    if not config.is_file():
+        return {}
+    file = os.environ.get("ENV_FILE", ".env")
+    known = {**(dotenv_values(file) if file else {}), **os.environ}
+    names = {*variables_named_in(config.read_bytes()), "LAW_ACTIONS"}
+    return {name: value for name in sorted(names) if (value := known.get(name)) is not None}
 
 
 def paste(system: Deployment) -> str:
@@ -88,6 +104,7 @@ async def keep_up(told: argparse.Namespace) -> None:
         settings=settings,
         losses=True,
         answered=None if told.quiet else _tell_request,
+        variables=passed_on(told.config),
         valkey_password=secrets.token_urlsafe(24),
     ) as system:
         print(_summary(system), flush=True)

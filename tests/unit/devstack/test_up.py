@@ -35,6 +35,25 @@ def test_values_are_read_as_they_were(value: str) -> None:
     assert dotenv_values(stream=StringIO(text)) == {"A": value, "B": "b"}
 
 
+def test_variables_that_the_configuration_names_are_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the environment, or else from `.env`; and no other but LAW_ACTIONS."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ENV_FILE", raising=False)
+    config = tmp_path / "config.yml"
+    config.write_text("law: {keys: {k: {private: '${LAW_KEY}', chain: '${env.LAW_CHAIN}'}}}")
+    (tmp_path / ".env").write_text("LAW_KEY=file\nLAW_CHAIN='a\\nb'\nLAW_ACTIONS=true\nTOKEN=t\n")
+    monkeypatch.setenv("LAW_KEY", "environment")
+    for name in ("LAW_CHAIN", "LAW_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    found = up.passed_on(config)
+    assert found == {"LAW_KEY": "environment", "LAW_CHAIN": "a\\nb", "LAW_ACTIONS": "true"}
+    monkeypatch.setenv("ENV_FILE", "")
+    assert up.passed_on(config) == {"LAW_KEY": "environment"}
+    assert up.passed_on(tmp_path / "missing.yml") == {}
+
+
 def test_a_wrong_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """With what there is."""
     with pytest.raises(SystemExit):
