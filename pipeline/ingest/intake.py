@@ -329,7 +329,8 @@ def _unsure(vcon_uuid: str) -> UnavailableError:
 def _digests(entry: Entry) -> str:
     """The lines that `ingest.lua` expects of an entry."""
     size = str(len(entry.document)) if entry.taken else ""
-    lines = [entry.digest, entry.earlier_digest, size, originals.digest_of(entry.original)]
+    original = originals.digest_of(entry.original) if entry.original else ""
+    lines = [entry.digest, entry.earlier_digest, size, original]
     return "\n".join(lines).rstrip("\n")
 
 

@@ -44,8 +44,8 @@ async def keep(connection: RedisConnection, vcon_uuid: str, original: bytes) -> 
 
 
 def digest_of(original: bytes) -> str:
-    """What the name of an original that is offered ends with; "" without one."""
-    return hashlib.sha256(original).hexdigest() if original else ""
+    """What the name of an original that is offered ends with."""
+    return hashlib.sha256(original).hexdigest()
 
 
 async def offer(connection: RedisConnection, vcon_uuid: str, original: bytes) -> None:
