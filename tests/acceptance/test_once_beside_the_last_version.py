@@ -11,8 +11,9 @@ from redis import Redis
 from pipeline.redis_client import keys
 from pipeline.runs.effects.replaying import as_told
 from tests.acceptance.test_mixed_versions import last_version
-from tests.integration.app.test_once_killed import PATIENCE, Start, bury, start
+from tests.integration.app.test_once_killed import start
 from tests.integration.support.pipeline_fixtures import a_vcon
+from tests.integration.support.workers import PATIENCE, Start, bury
 
 __all__ = ["last_version", "start"]
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +12,9 @@ from redis import Redis
 
 from core.db.database import Database
 from pipeline.redis_client import keys
-from tests.integration.app.test_once_killed import PATIENCE, ROOT, bury
 from tests.integration.law.release_scene import basis
 from tests.integration.support.pipeline_fixtures import a_vcon
+from tests.integration.support.workers import PATIENCE, Start, bury, workers
 
 CONFIG = """
 law: {basis: {}}
@@ -54,44 +51,15 @@ def save(vcon_uuid, opts):
     note("storage", vcon_uuid)
 """
 
-type Start = Callable[..., subprocess.Popen[bytes]]
-
 
 @pytest.fixture
 def start(
     tmp_path: Path, redis_url: str, migrated: Database, database_environment: dict[str, str]
 ) -> Iterator[Start]:
     """Starts workers; those that still run after the test are killed."""
-    (tmp_path / "recorder.py").write_text(RECORDER)
-    (config := tmp_path / "config.yml").write_text(CONFIG)
-    started: list[subprocess.Popen[bytes]] = []
-    variables = {
-        **database_environment,
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(tmp_path),
-        "CONSERVER_CONFIG_FILE": str(config),
-        "REDIS_URL": redis_url,
-        "NOTES": str(tmp_path / "notes"),
-        "WEBSOCKET_URL": "ws://nowhere",
-        "TOKEN": "none",
-    }
-
-    def start(*words: str, **more: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "entrypoint.py", "worker", *words],
-            cwd=ROOT,
-            env=variables | more,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        with process:
-            process.kill()
+    notes = {"REDIS_URL": redis_url, "NOTES": str(tmp_path / "notes")}
+    with workers(tmp_path, CONFIG, {"recorder": RECORDER}, database_environment | notes) as started:
+        yield started
 
 
 def test_no_denied_step_gets_the_vcon(start: Start, redis_url: str, tmp_path: Path) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +12,10 @@ import pytest
 from redis import Redis
 
 from pipeline.redis_client import keys
-from pipeline.redis_client.client import RedisConnection
-from pipeline.runs.queues import Queues
 from tests.integration.app.test_bootstrap_worker import POSTGRES
 from tests.integration.support.pipeline_fixtures import a_vcon
+from tests.integration.support.workers import PATIENCE, Start, bury, workers
 
-ROOT = Path(__file__).parents[3]
-PATIENCE = 60.0  # seconds; a ceiling, reached only when something is broken
 CONFIG = """
 links: {sends: {module: sends_once}}
 chains:
@@ -42,49 +36,13 @@ def run(vcon_uuid, link_name, opts):
     return vcon_uuid
 """
 
-type Start = Callable[..., subprocess.Popen[bytes]]
-
 
 @pytest.fixture
 def start(tmp_path: Path, redis_url: str) -> Iterator[Start]:
     """Starts workers; those that still run after the test are killed."""
-    (tmp_path / "sends_once.py").write_text(SENDS)
-    (config := tmp_path / "config.yml").write_text(CONFIG)
-    started: list[subprocess.Popen[bytes]] = []
-    variables = {
-        **POSTGRES,
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(tmp_path),
-        "CONSERVER_CONFIG_FILE": str(config),
-        "REDIS_URL": redis_url,
-        "SENT": str(tmp_path / "sent"),
-        "WEBSOCKET_URL": "ws://nowhere",
-        "TOKEN": "none",
-    }
-
-    def start(*words: str, root: Path = ROOT, **more: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "entrypoint.py", "worker", *words],
-            cwd=root,
-            env=variables | more,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        with process:
-            process.kill()
-
-
-async def bury(redis_url: str, worker: str) -> None:
-    """What the supervisor does after the death of a worker."""
-    connection = RedisConnection(redis_url)
-    await Queues(connection, run_expiry=600, vcon_expiry=600).bury(worker)
-    await connection.close()
+    variables = {**POSTGRES, "REDIS_URL": redis_url, "SENT": str(tmp_path / "sent")}
+    with workers(tmp_path, CONFIG, {"sends_once": SENDS}, variables) as started:
+        yield started
 
 
 @pytest.mark.parametrize("name", ["in", "again"])
