@@ -114,10 +114,13 @@ class People:
             return list(session.scalars(text(statement), words))
 
     def traces(self, vcon_uuid: str) -> list[str]:
-        """Every key of Redis with this uuid in its name, and the lists that have it."""
+        """Every key of Redis with this uuid in its name, and the lists that have it; sorted.
+
+        SCAN promises no order, and may name a key twice.
+        """
         redis = self.operator.redis
-        lists = [each for each in redis.scan_iter(_type="list") if self._has(each, vcon_uuid)]
-        return [each for each in redis.scan_iter() if vcon_uuid in each] + lists
+        lists = {each for each in redis.scan_iter(_type="list") if self._has(each, vcon_uuid)}
+        return sorted({each for each in redis.scan_iter() if vcon_uuid in each} | lists)
 
     def _has(self, name: str, vcon_uuid: str) -> bool:
         return vcon_uuid in str(self.operator.redis.lrange(name, 0, -1))

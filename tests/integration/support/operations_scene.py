@@ -166,8 +166,11 @@ class Operations:
         self.client.delete(keys.vcon(vcon_uuid))
 
     def traces(self, vcon_uuid: str) -> list[str]:
-        """Every key of Redis that still knows of a vCon, but for runs, their history, owners."""
-        return [key for key in self.client.scan_iter() if self._knows(key, vcon_uuid)]
+        """Every key of Redis that still knows of a vCon, but for runs, their history, owners.
+
+        Sorted: SCAN promises no order, and may name a key twice.
+        """
+        return sorted({key for key in self.client.scan_iter() if self._knows(key, vcon_uuid)})
 
     def _knows(self, key: str, vcon_uuid: str) -> bool:
         if key.startswith(("pc:run:", keys.HISTORY, keys.INDEX, keys.OWNERS)):
