@@ -98,7 +98,7 @@ def is_off(chain: Mapping[str, Any]) -> bool:
 
 def _keys(document: Mapping[str, Any], *, any_list: bool) -> Iterator[Finding]:
     chains = _chain_entries(document)
-    read = {each for chain in chains for each in _list(chain.get("ingress_lists"))}
+    read = [each for chain in chains for each in _list(chain.get("ingress_lists"))]
     for name in _mapping(document.get("ingress_auth")):
         if name not in read:
             text = "no chain reads this list: its partners get 503 here; there their vCons wait"
