@@ -1,6 +1,5 @@
 """What the tests of the database and of its errors share."""
 
-import socket
 import traceback
 from datetime import UTC, datetime
 
@@ -15,12 +14,6 @@ def a_service(**changes):
     """One row of `services`."""
     values = {"id": 1, "name": "one", "inserted_at": NOON, "updated_at": NOON}
     return ServiceRecord(**(values | changes))
-
-
-def a_closed_port():
-    """A port without a listener."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def names(database):

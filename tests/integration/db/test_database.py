@@ -13,9 +13,9 @@ from core.errors import (
     ConfigurationError,
     UnavailableError,
 )
+from devstack.servers.ports import free_port
 from tests.integration.db.database_scene import (
     NOON,
-    a_closed_port,
     a_service,
     everything_said,
     names,
@@ -96,7 +96,7 @@ def test_closing_ends_connections_that_are_in_use(database):
 
 def test_initialize_again_moves_to_other_settings(database, elsewhere, database_settings):
     """A second `initialize()` leaves the old database behind and opens the new one."""
-    moving = elsewhere(postgres_port=a_closed_port())
+    moving = elsewhere(postgres_port=free_port())
     assert not moving.reachable()
     moving.initialize(database_settings)
     assert moving.reachable()

@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import text
 
 from core.errors import ConflictError, InvalidError, PatchcordError, UnavailableError
+from devstack.servers.ports import free_port
 from tests.canaries import canary
-from tests.integration.db.database_scene import a_closed_port, a_service, everything_said, names
+from tests.integration.db.database_scene import a_service, everything_said, names
 
 
 @pytest.mark.parametrize("changes", [{}, {"id": 2, "updated_at": None}], ids=["unique", "null"])
@@ -52,7 +53,7 @@ def test_database_without_tables_is_unavailable(postgres_server, empty_database,
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: {"postgres_port": a_closed_port()},
+        lambda: {"postgres_port": free_port()},
         lambda: {"postgres_password": canary("open-sesame")},
         lambda: {"postgres_db_test": "no_such_database"},
         lambda: {"postgres_host": "host.invalid"},

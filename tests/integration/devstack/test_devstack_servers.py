@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from signal import SIGTERM
@@ -244,6 +245,14 @@ def test_two_servers_never_share_a_folder(reachable_folder: Path) -> None:
 
 
 # --- ports ------------------------------------------------------------------------------------
+
+
+def test_no_two_processes_are_offered_the_same_port() -> None:
+    """Until a server listens, its port is free; another process must not start one there."""
+    draw = "from devstack.servers.ports import *; print(*(free_port() for _ in range(1000)))"
+    told = subprocess.run([sys.executable, "-c", draw], stdout=subprocess.PIPE, check=True)
+    theirs = set(map(int, told.stdout.split()))
+    assert theirs.isdisjoint({ports.free_port() for _ in range(1000)})
 
 
 def test_a_port_lost_to_a_race_is_replaced(

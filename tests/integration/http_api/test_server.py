@@ -53,12 +53,13 @@ class Gate:
         await echo(scope, receive, send)
 
 
-async def test_a_port_in_use_is_told(unused_tcp_port: int) -> None:
+async def test_a_port_in_use_is_told() -> None:
     """Before anything is served; the message names the setting."""
-    with socket.create_server(("127.0.0.1", unused_tcp_port)):
-        told = f"API_PORT: cannot listen on {unused_tcp_port}: Address already in use"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = f"API_PORT: cannot listen on {port}: Address already in use"
         with pytest.raises(ConfigurationError, match=told):
-            ApiServer(echo, "127.0.0.1", unused_tcp_port)
+            ApiServer(echo, "127.0.0.1", port)
     with pytest.raises(ConfigurationError, match=r"API_HOST: host\.invalid is no address"):
         ApiServer(echo, "host.invalid", 0)
 

@@ -8,12 +8,12 @@ import hashlib
 import hmac
 import json
 import logging
-import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from devstack.servers.ports import free_port
 from lib import vcon_egress_compat
 from lib.vcon_redis import AsyncVconRedis
 from links.webhook import DeliveryError, run
@@ -99,10 +99,8 @@ async def test_what_may_pass_is_repeated(receiver: Receiver, answer: str) -> Non
 
 async def test_a_receiver_that_is_not_there_yet_is_tried_again(receiver: Receiver) -> None:
     """A refused connection counts as one that may pass, until the repeats are used up."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
     with pytest.raises(DeliveryError, match=r"^127\.0\.0\.1 could not be reached: ConnectError$"):
-        await run(UUID, "hook", options(f"http://127.0.0.1:{port}/", retries=1))
+        await run(UUID, "hook", options(f"http://127.0.0.1:{free_port()}/", retries=1))
 
 
 @pytest.mark.parametrize("answer", ["400", "404", "301 Location: /else", "429 Retry-After: 3600"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from devstack.servers.ports import free_port
 from lib.web.http_retry import VendorError
 from tests.canaries import canary
 from tests.integration.support.vendors.sftp import PASSWORD, SftpServer, sftp_server
@@ -129,9 +130,9 @@ async def test_a_key_file_that_cannot_be_read(server: SftpServer, tmp_path: Path
             await sftp.save(UUID, options)
 
 
-async def test_a_server_that_is_not_there(server: SftpServer, unused_tcp_port: int) -> None:
+async def test_a_server_that_is_not_there(server: SftpServer) -> None:
     """It counts against the destination; one that is silent is left after `timeout`."""
-    options = server.options | {"url": f"sftp://127.0.0.1:{unused_tcp_port}"}
+    options = server.options | {"url": f"sftp://127.0.0.1:{free_port()}"}
     with pytest.raises(VendorError, match=r"^127\.0\.0\.1: ConnectionRefusedError") as caught:
         await sftp.save(UUID, options)
     assert caught.value.peer_failed is True
