@@ -12,7 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.browser import browse, chromium
 from tests.canaries import LogSearch, keep_postgres, keep_redis
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from tests.databases import Databases
 
 __all__ = ["browse", "chromium"]
-settings.register_profile("house", deadline=None)  # a busy machine must not fail a test
-settings.register_profile("long", deadline=None, max_examples=10_000)  # --hypothesis-profile=long
+# a busy machine must not fail a test: no health check by the clock either
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("house"), max_examples=10_000)
 settings.load_profile("house")
 TEMPLATE = "patchcord_template"
 _numbers = count(1)
