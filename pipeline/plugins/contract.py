@@ -292,6 +292,8 @@ def argument_problem(name: str, function: object, arguments: tuple[str, ...]) ->
         # names only: the defaults in a signature may be secrets
         defined = _call(name, signature.parameters)
         return f"is defined as {defined}, but is called as {_call(name, arguments)}"
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return f"{name} is a generator, of which a call runs nothing: write it without `yield`"
     return None
 
 

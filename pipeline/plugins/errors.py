@@ -16,7 +16,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent import futures
 from threading import Lock
-from typing import Any
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any, Never
 
 from core.errors import PluginFailedError
 from core.observability.redaction import error_text
@@ -33,6 +34,8 @@ _NOT_CARRIED = (StopIteration, StopAsyncIteration, futures.CancelledError)
 _MOST_LINKED = 1000
 _READ = ("__traceback__", "__cause__", "__context__", "__suppress_context__", "__notes__")
 EXIT_FORKED = 70
+_NOT_RUN = (CoroutineType, GeneratorType, AsyncGeneratorType)
+"""What a sync function returns that has done nothing yet, and that nothing would run."""
 
 
 class PluginError(PluginFailedError):
@@ -48,17 +51,27 @@ def contained(function: Callable[..., Any], arguments: tuple[Any, ...], plugin: 
     """Call a sync plugin, in a thread.
 
     Raises:
-        Exception: the plugin's own, or a `PluginError` in the place of one that is not ordinary.
+        Exception: the plugin's own, or a `PluginError` in the place of one that is not ordinary,
+            and of a result that is a coroutine or generator.
     """
     process = os.getpid()
     try:
-        return function(*arguments)
+        returned = function(*arguments)
+        return _refused(returned) if type(returned) in _NOT_RUN else returned
     except BaseException as error:
         if (failure := _carried(error)) is error:
             raise
     finally:
         end_if_forked(process, plugin)
     raise failure
+
+
+def _refused(returned: Any) -> Never:
+    """Fail a call that returned its work: a storage would count as one that has the vCon."""
+    if isinstance(returned, CoroutineType):
+        returned.close()  # else a warning follows
+    remedy = "define the function with `async def`, and without `yield`"
+    raise PluginError(f"returned a {type(returned).__name__}, which nothing runs: {remedy}")
 
 
 async def contained_async(

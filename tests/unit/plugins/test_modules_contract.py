@@ -1,6 +1,7 @@
 """What makes a module a plugin: judged without importing anything."""
 
 import sys
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -108,6 +109,25 @@ def test_signatures_that_do_not_fit(function: Any, defined: str) -> None:
     """A function that cannot be called so is refused, with what it is and what it should be."""
     assert refusal(LINK, run=function) == (
         f"is defined as {defined}, but is called as run(vcon_uuid, link_name, opts)"
+    )
+
+
+def yields(vcon_uuid: str, opts: Any) -> Iterator[str]:
+    """A storage whose author has left a `yield` in it."""
+    yield vcon_uuid
+
+
+async def yields_async(vcon_uuid: str, opts: Any) -> AsyncIterator[str]:
+    """The same, async."""
+    yield vcon_uuid
+
+
+@pytest.mark.parametrize("function", [yields, yields_async])
+def test_a_generator_is_refused(function: Any) -> None:
+    """A call of it would run nothing, and a storage count as one that has the vCon."""
+    remedy = "write it without `yield`"
+    assert refusal(STORAGE, save=function) == (
+        f"save is a generator, of which a call runs nothing: {remedy}"
     )
 
 

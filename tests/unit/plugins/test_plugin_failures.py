@@ -1,11 +1,27 @@
-"""A plugin's traceback is logged at WARNING once per cause and minute, else at DEBUG."""
+"""What counts as a failure of a plugin, and how often its traceback is logged."""
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from pipeline.plugins import errors
-from pipeline.plugins.errors import log_failure
+from pipeline.plugins.errors import PluginError, contained, log_failure
+
+
+async def save_async(vcon_uuid: str) -> None:
+    """The part of a storage that a sync `save` does not await."""
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [(save_async, "coroutine"), (lambda uuid: (each for each in uuid), "generator")],
+)
+def test_work_that_is_returned_instead_of_done(function: Callable[..., Any], told: str) -> None:
+    """The call has failed: else a storage would count as one that has the vCon."""
+    with pytest.raises(PluginError, match=f"returned a {told}, which nothing runs: define"):
+        contained(function, ("a",), {"storage": "s"})
 
 
 def raised(text: str) -> Exception:
