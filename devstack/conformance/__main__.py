@@ -16,13 +16,16 @@ from pathlib import Path
 
 from devstack.conformance import report
 from devstack.conformance.cases import KINDS, Case, CaseError, kind_of, read_case
-from devstack.conformance.kit import Checked, Kit, Rule, check
+from devstack.conformance.kit import MOST_SECONDS, Checked, Kit, Rule, check
 from devstack.conformance.proxy import ToxicProxy
 from devstack.conformance.rules import chosen
 from devstack.conformance.subject import Subject, SubjectError, context, place_in
 from devstack.errors import StackError
 from devstack.servers.folders import temporary_folder
 from devstack.servers.valkey import Valkey
+
+MOST_GIVEN = 3600
+"""Seconds that `--seconds` may give a check."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         rules = [each for each in chosen(given.only) if each.quick or not given.quick]
         with _redis(given.redis_url) as url:
             case = _case(given, url)
-            checked = list(checks(case, url, rules))
+            checked = list(checks(case, url, rules, given.seconds))
     except (CaseError, StackError) as error:
         print(f"devstack.conformance: {error}", file=sys.stderr)
         return 2
@@ -57,11 +60,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kind", choices=KINDS, help="found out if it is not given")
     parser.add_argument("--only", action="append", metavar="RULE", help="this rule; repeatable")
     parser.add_argument("--quick", action="store_true", help="without the rules that take long")
+    parser.add_argument(
+        "--seconds", type=_seconds, metavar="N", help=f"for all rules ({MOST_SECONDS:g})"
+    )
     parser.add_argument("--redis-url", default="", metavar="URL", help="an empty Redis with JSON")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON instead of a table")
     output.add_argument("--badge", action="store_true", help="print JSON for a badge service")
     return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 1 <= seconds <= MOST_GIVEN:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to {MOST_GIVEN}")
+    return seconds
 
 
 @contextmanager
@@ -96,10 +109,12 @@ def _unimportable(module: str, error: SubjectError) -> str:
     return f"{module} cannot be imported: {line}" + (f", at {place}" if place else "")
 
 
-def checks(case: Case, redis_url: str, rules: Sequence[Rule]) -> Iterator[Checked]:
+def checks(
+    case: Case, redis_url: str, rules: Sequence[Rule], seconds: float | None = None
+) -> Iterator[Checked]:
     """Try a plugin; the processes end with the last rule."""
     with ToxicProxy() as proxy:
-        yield from check(Kit(case, context(), redis_url, proxy), rules)
+        yield from check(Kit(case, context(), redis_url, proxy, seconds), rules)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from pipeline.redis_client import client, keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.effects.keys import DIGITS, version
+from pipeline.runs.plan import Progress, after_link
 
 type Document = dict[str, Any]
 
@@ -204,15 +205,25 @@ class Host:
             returned = await self._call(plugin, uuid, seconds)
             ran.returned = repr(returned)[:100]
             ran.goes_on = bool(returned) or self.case.kind != "link"
+            if self.case.kind == "link":  # as its worker judges it
+                ran.error = after_link(Progress(uuid), returned).error or ""
         except Exception as error:  # noqa: BLE001 -- a plugin may raise anything
             _describe(ran, error)
         ran.vcon = await self.read(uuid)
-        if isinstance(plugin, LoadedStorage) and plugin.get is not None and not ran.error:
-            with contextlib.suppress(Exception):
-                ran.saved = await self._asked(plugin, plugin.get, seconds, uuid)
+        ran.saved = None if ran.error else await self.saved(uuid, seconds, plugin)
         ran.log_places = self.log.places
         ran.log = self.log.take()
         return ran
+
+    async def saved(
+        self, uuid: str, seconds: float, loaded: Loaded | None = None
+    ) -> Document | None:
+        """What a storage with `get` has of a vCon; None also if it fails."""
+        plugin, found = loaded or self._loaded, None
+        if isinstance(plugin, LoadedStorage) and plugin.get is not None:
+            with contextlib.suppress(Exception):
+                found = await self._asked(plugin, plugin.get, seconds, uuid)
+        return found
 
     async def _call(self, plugin: Loaded, uuid: str, seconds: float) -> Any:
         if isinstance(plugin, LoadedStorage):

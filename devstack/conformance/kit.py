@@ -17,14 +17,16 @@ from devstack.conformance.documents import Document
 from devstack.conformance.host import Facts, Ran
 from devstack.conformance.proxy import Mode, ToxicProxy
 from devstack.conformance.redirect import Upstream, places, redirected
-from devstack.conformance.subject import Subject, SubjectError
+from devstack.conformance.subject import OutOfTimeError, Subject, SubjectError
 from devstack.conformance.verdict import Verdict, failed, not_applicable, not_tried
 
 RUNS = 1000
 RUNS_SECONDS = 10.0
 """When many runs have taken so long, fewer count."""
 MOST_SECONDS = 60.0
-"""When a check has taken so long, its remaining rules are not tried."""
+"""When a check has taken so long, its remaining rules are not tried, nor is the present one."""
+
+MORE_TIME = "--seconds gives it more time, --only tries it alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,16 @@ class Kit:
     facts: Facts
 
     def __init__(
-        self, case: Case, starter: ForkServerContext, redis_url: str, proxy: ToxicProxy
+        self,
+        case: Case,
+        starter: ForkServerContext,
+        redis_url: str,
+        proxy: ToxicProxy,
+        seconds: float | None = None,
     ) -> None:
+        """`seconds`: for all rules together, from now on; None: `MOST_SECONDS`."""
+        self.seconds = MOST_SECONDS if seconds is None else seconds
+        self.until = time.monotonic() + self.seconds
         self.given, self.redis_url, self.proxy = case, redis_url, proxy
         self._starter = starter
         self._led = {n: each for n, each in case.options.items() if n not in case.direct}
@@ -119,7 +129,8 @@ class Kit:
 
     def subject(self, case: Case | None = None, redis_url: str = "") -> Subject:
         """A process of its own, in which nothing is loaded yet."""
-        return Subject(self._starter, case or self.case, redis_url or self.redis_url)
+        url = redis_url or self.redis_url
+        return Subject(self._starter, case or self.case, url, self.until)
 
     @contextmanager
     def loaded(self, case: Case | None = None, redis_url: str = "") -> Iterator[Subject]:
@@ -237,12 +248,11 @@ def _address(url: str) -> tuple[str, int]:
 
 def check(kit: Kit, rules: Sequence[Rule]) -> Iterator[Checked]:
     """Try the rules in turn; a plugin that cannot be loaded fails the first one, the contract."""
-    began = time.monotonic()
     broken = ""
     try:
         for number, rule in enumerate(rules):
             start = time.monotonic()
-            verdict = _verdict(kit, rule, broken, start - began)
+            verdict = _verdict(kit, rule, broken)
             if number == 0 and verdict.outcome == "fail":
                 broken = "a chain cannot load it"
             yield Checked(rule, verdict, time.monotonic() - start)
@@ -250,11 +260,18 @@ def check(kit: Kit, rules: Sequence[Rule]) -> Iterator[Checked]:
         kit.end()
 
 
-def _verdict(kit: Kit, rule: Rule, broken: str, spent: float) -> Verdict:
-    if reason := broken or _too_late(spent):
+def _verdict(kit: Kit, rule: Rule, broken: str) -> Verdict:
+    if reason := broken or _too_late(kit):
         return not_tried(reason)
     if reason := kit.given.exceptions.get(rule.name, ""):
         return not_applicable(reason)
+    try:
+        return _tried(kit, rule)
+    except OutOfTimeError:
+        return not_tried(f"the time ended meanwhile; {MORE_TIME}")
+
+
+def _tried(kit: Kit, rule: Rule) -> Verdict:
     try:
         return rule.check(kit)
     except BrokenError as error:
@@ -265,8 +282,8 @@ def _verdict(kit: Kit, rule: Rule, broken: str, spent: float) -> Verdict:
         return failed(str(error), kit.where())
 
 
-def _too_late(spent: float) -> str:
+def _too_late(kit: Kit) -> str:
     """Why a rule is not tried; "" if there is time."""
-    if spent > MOST_SECONDS:
-        return f"the check has taken {MOST_SECONDS:g} s already; try --only"
-    return ""
+    if time.monotonic() < kit.until:
+        return ""
+    return f"the check has taken {kit.seconds:g} s already; {MORE_TIME}"

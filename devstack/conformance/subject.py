@@ -1,6 +1,7 @@
 """The kit's end of a subject process: commands with a time limit, its death, its last stack."""
 
 import contextlib
+import math
 import multiprocessing
 import os
 import re
@@ -42,11 +43,20 @@ def context(preloaded: Sequence[str] = ()) -> ForkServerContext:
     return found
 
 
-class Subject:
-    """A context manager; the process ends with it."""
+class OutOfTimeError(Exception):
+    """The check's time ended while the subject worked; it has been killed."""
 
-    def __init__(self, starter: ForkServerContext, case: Case, redis_url: str) -> None:
-        self.case = case
+
+class Subject:
+    """A context manager; the process ends with it.
+
+    `until`: the end of the check, by `time.monotonic()`.
+    """
+
+    def __init__(
+        self, starter: ForkServerContext, case: Case, redis_url: str, until: float = math.inf
+    ) -> None:
+        self.case, self._until = case, until
         self._folder = Path(mkdtemp(prefix="conformance-"))
         (self._folder / "work").mkdir()
         self._pipe, theirs = starter.Pipe()
@@ -95,6 +105,7 @@ class Subject:
         Raises:
             ConfigurationError: the plugin refuses its options.
             SubjectError: there is none within these seconds; the process has been killed then.
+            OutOfTimeError: the check ends before that.
         """
         self.tell(command, **arguments)
         return self.answer(within)
@@ -107,7 +118,11 @@ class Subject:
     def answer(self, within: float) -> Any:
         """The answer to the command that was given."""
         try:
-            if not self._pipe.poll(within):
+            left = self._until - time.monotonic()
+            if not self._pipe.poll(max(0.0, min(within, left))):
+                if left < within:
+                    self.kill()
+                    raise OutOfTimeError
                 frames = self._stack()
                 self.kill()
                 raise SubjectError(f"no answer within {within:g} s", frames)

@@ -129,6 +129,10 @@ class _Subject:
         loaded = None if options is None else self._host.reloaded(options)
         return (await self._host.run(uuid, seconds, loaded)).as_plain()
 
+    async def do_saved(self, uuid: str, seconds: float) -> dict[str, Any] | None:
+        """What a storage has of a vCon."""
+        return await self._host.saved(uuid, seconds)
+
     async def do_put(self, document: dict[str, Any]) -> None:
         """Store a vCon."""
         await self._host.put(document)

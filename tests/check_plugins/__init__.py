@@ -22,6 +22,8 @@ from devstack.servers.postgres import Postgres
 from devstack.servers.valkey import Valkey
 from tests.integration.support.built_in_cases import CASES, Counterparts
 
+SECONDS = 600.0
+"""For all rules of a plugin: on a busy machine none is left out."""
 AT_ONCE = 2
 """Plugins that are tried beside each other, each in a database of Redis of its own."""
 
@@ -63,7 +65,8 @@ def tried(
 
     def one(number: int) -> list[Checked]:
         with ToxicProxy() as proxy:
-            return list(check(Kit(cases[number], starter, f"{root}/{number % 16}", proxy), rules))
+            kit = Kit(cases[number], starter, f"{root}/{number % 16}", proxy, SECONDS)
+            return list(check(kit, rules))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield from zip(cases, pool.map(one, range(len(cases))), strict=True)

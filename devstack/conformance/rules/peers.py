@@ -46,6 +46,7 @@ def failing(kit: Kit) -> Verdict:
             ran = kit.main.run(document, options=options, seconds=FAILING_SECONDS)
             if not kit.proxy.touched.is_set():
                 return not_applicable(UNTOUCHED)
+        ran.saved = _saved(kit, ran, document["uuid"])
         if problem := _unreported(kit, mode, ran, expected):
             return problem
         errors.append(f"{mode}: {ran.error or 'processed'}"[:90])
@@ -54,6 +55,14 @@ def failing(kit: Kit) -> Verdict:
             return failed(f"after {mode}, with the peer well again: {what}", kit.at(again))
     kit.end()  # what follows begins without broken connections
     return passed("; ".join(errors))
+
+
+def _saved(kit: Kit, ran: Ran, uuid: str) -> dict[str, Any] | None:
+    """What a storage has after a call that reported no error; `get` met the failing peer, too."""
+    if ran.error or kit.facts.kind != "storage":
+        return ran.saved
+    found: dict[str, Any] | None = kit.main.ask("saved", uuid=uuid, seconds=FAILING_SECONDS)
+    return found
 
 
 def _again(kit: Kit, document: dict[str, Any]) -> Ran:

@@ -28,7 +28,7 @@ def test_every_built_in_plugin_keeps_the_rules(
             (case.module, each.rule.name): each.verdict
             for case, checked in tried(sorted(CASES), chosen(RULES), redis_url, parts)
             for each in checked
-            if each.verdict.outcome == "fail"
+            if each.verdict.outcome in ("fail", "not tried")
         }
     finally:
         parts.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,39 @@ from devstack.conformance.cases import Case
 from devstack.conformance.rules import RULES
 from tests.canaries import canary
 from tests.integration.devstack.conformance.test_bad_plugins import BAD, verdicts
+from tests.integration.support.http_stand_in import StandIn, stand_in
 
 FINE = "from lib.vcon_redis import VconRedis\n\ndef run(vcon_uuid, link_name, opts):\n    "
+SAVES = """
+import http.client, pathlib, urllib.parse
+from lib.vcon_redis import VconRedis
+
+KEPT = pathlib.Path("kept")
+
+
+def asked(opts):
+    there = http.client.HTTPConnection(urllib.parse.urlsplit(opts["url"]).netloc, timeout=9)
+    try:
+        there.request("POST", "/", body=b"{}", headers={"Connection": "close"})
+        return there.getresponse()
+    finally:
+        there.close()
+
+
+def save(vcon_uuid, opts):
+    vcon = VconRedis().get_vcon_dict(vcon_uuid)
+    if vcon is None or asked(opts).status != 200:
+        raise LookupError(vcon_uuid)
+    KEPT.mkdir(exist_ok=True)
+    (KEPT / vcon_uuid).write_text(vcon.get("subject") or "")
+
+
+def get(vcon_uuid, opts):
+    if asked(opts).getheader("Content-Length") is None:
+        raise ConnectionError("half a reply")
+    return {"subject": (KEPT / vcon_uuid).read_text()}
+"""
+"""A storage whose `save` understands half a reply, and whose `get` does not."""
 HANGS = "import time\ndef run(vcon_uuid, link_name, opts):\n    while True:\n        pass\n"
 
 
@@ -171,6 +203,49 @@ def test_rules_that_ran_out_of_time_are_not_tried(
     assert tried(redis_url, *given, "--json") == 3
     told = json.loads(capsys.readouterr().out)
     assert (told["conformant"], told["counts"]["not tried"]) == (False, 2)
+
+
+def test_a_rule_that_outlasts_the_check(
+    folder: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is killed when the time of the whole check ends; no verdict is given."""
+    (folder / "hangs.py").write_text(HANGS.replace("def run", "async def run"))
+    run: Any = subject.Subject.run
+
+    def run_last(self: Any, document: dict[str, Any], **how: Any) -> Any:
+        self._until = time.monotonic() + 0.1
+        return run(self, document, **how)
+
+    monkeypatch.setattr(subject.Subject, "run", run_last)
+    found = verdicts(Case("hangs", "link"), redis_url, "vCon gone")["vCon gone"].verdict
+    assert (found.outcome, found.seen[:24]) == ("not tried", "the time ended meanwhile")
+
+
+@pytest.mark.parametrize("seconds", ["0", "3601", "nan", "a"])
+def test_how_long_a_check_may_take(
+    seconds: str, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Between a second and an hour."""
+    with pytest.raises(SystemExit):
+        tried(redis_url, "links.tag", "--seconds", seconds)
+    assert "--seconds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("body", ["yield vcon_uuid", "return {'uuid': vcon_uuid}"])
+def test_a_result_that_a_worker_refuses(folder: Path, redis_url: str, body: str) -> None:
+    """The kit judges it as a worker does."""
+    (folder / "odd.py").write_text(f"def run(vcon_uuid, link_name, opts):\n    {body}\n")
+    found = verdicts(Case("odd", "link"), redis_url, "run twice")
+    assert "fail" in {each.verdict.outcome for each in found.values()}
+
+
+def test_half_a_reply_to_a_storage_that_has_saved(folder: Path, redis_url: str) -> None:
+    """What it has is looked at when its peer is well again, not by a `get` of half a reply."""
+    (folder / "saves.py").write_text(SAVES)
+    with stand_in(StandIn()) as peer:
+        case = Case("saves", "storage", {"url": f"{peer.base}/"})
+        found = verdicts(case, redis_url, "failing peer")["failing peer"].verdict
+    assert found.outcome == "pass", found
 
 
 def test_nothing_gets_out_of_the_machine(folder: Path, redis_url: str) -> None:
