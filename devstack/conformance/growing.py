@@ -15,6 +15,7 @@ import tracemalloc
 from typing import Any
 from uuid import uuid4
 
+from devstack.conformance import descendants
 from devstack.conformance.host import Host
 from devstack.conformance.watching import blocks, resident
 
@@ -22,6 +23,8 @@ WARM_UP = 0.2
 """The share of runs after which growth counts; caches and pools are filled by then."""
 TELLING = 0.5
 """Objects that a run leaves; with more the lines are looked for that made them."""
+MOST_PROCESSES = 100
+"""Processes that are left, after which no more are started by further runs."""
 TRACED = 50
 """Runs whose memory is traced to lines, after growth was seen; fewer if they take long."""
 
@@ -36,6 +39,9 @@ async def grown(host: Host, document: dict[str, Any], runs: int, seconds: float)
             done += 1
         looks.append({"runs": done, "blocks": blocks(), "bytes": resident()})
         looks[-1]["threads"] = threading.active_count()
+        looks[-1]["processes"] = len(descendants.below(os.getpid()))
+        if looks[-1]["processes"] > MOST_PROCESSES:
+            runs = done
     lines = await _lines(host, document, seconds / 4) if _grows(looks) else []
     return {"looks": looks, "failures": failures, "lines": lines}
 

@@ -39,6 +39,11 @@ CONTRACTS: Mapping[str, Contract] = {"link": LINK, "storage": STORAGE, "tracer":
 ACCIDENTS = (TypeError, AttributeError, NameError, KeyError, IndexError, AssertionError)
 """Errors by which a plugin shows that its author did not think of the case."""
 
+MOST_OF_ERROR = 100_000
+"""Characters of an error that are looked at."""
+MOST_LOGGED = 5_000_000
+"""Characters of the log of one call that are looked at."""
+
 
 @dataclass(slots=True)
 class Facts:
@@ -106,7 +111,7 @@ class KeptLog(logging.Handler):
 
     def take(self) -> str:
         """The lines since the last call."""
-        text = "\n".join(self.lines)
+        text = "\n".join(self.lines)[:MOST_LOGGED]
         self.lines.clear()
         self.places = []
         return text
@@ -267,7 +272,7 @@ def _describe(ran: Ran, error: Exception) -> None:
 
 def _text(error: BaseException) -> str:
     try:
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}"[:MOST_OF_ERROR]
     except Exception:  # noqa: BLE001 -- its text may raise anything
         return type(error).__name__
 

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from core.errors import ConfigurationError
+from devstack.conformance import descendants
 from devstack.conformance.cases import Case
 from devstack.conformance.host import Facts, Ran
 from devstack.conformance.subject_process import Order, serve
@@ -130,7 +131,7 @@ class Subject:
         except (EOFError, ConnectionResetError):
             self.alive = False
             self._process.join(GRACE)
-            raise SubjectError(f"its process ended, {self._exit()}", self._stack()) from None
+            raise SubjectError(self._exit(), self._stack()) from None
         if word == "refused":
             raise ConfigurationError([value])
         if word == "error":
@@ -142,11 +143,14 @@ class Subject:
         return self._pipe.poll(0)
 
     def kill(self) -> None:
-        """Kill the process and wait for its end."""
+        """Kill the process, wait for its end, and kill what it has started."""
         self.alive = False
+        pid = self._process.pid
+        started = [] if pid is None else descendants.below(pid)
         if self._process.is_alive():
             self._process.kill()
         self._process.join()
+        descendants.kill(started)
 
     def end(self) -> None:
         """Kill it and remove its folder."""
@@ -157,7 +161,10 @@ class Subject:
 
     def _exit(self) -> str:
         code = self._process.exitcode
-        return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        if code is None:
+            return "it closes files that are not its own: the pipe of its process is closed"
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return f"its process ended, {how}"
 
     def _stack(self) -> list[tuple[str, int]]:
         """Where its threads are, from the handler of SIGUSR1."""

@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from core.errors import ConfigurationError
-from devstack.conformance import growing
+from devstack.conformance import descendants, growing
 from devstack.conformance.cases import Case
 from devstack.conformance.host import Host, kind_in, refusal, unreadable
 from devstack.conformance.watching import Warned, Watch, open_sockets, threads
@@ -31,6 +31,8 @@ from lib import limits
 from lib.vcon_library import prepare
 from lib.vcon_server import aliases
 
+MOST_PRINTED = 5_000_000
+"""Characters of what a plugin prints that are looked at."""
 THREAD_SECONDS = 1.0
 """How long threads may take to end."""
 
@@ -60,6 +62,7 @@ def serve(connection: Connection, order: Order) -> None:
 
 def _prepare(order: Order) -> None:
     folder = Path(order.folder)
+    descendants.keep_below()
     os.chdir(folder / "work")
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder / "work")
     output = os.open(folder / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -164,7 +167,7 @@ class _Subject:
         return growing.in_a_fork(self._host, document, seconds)
 
     async def do_close(self) -> dict[str, Any]:
-        """Close the plugin and say what is left: threads, sockets, files, warnings."""
+        """Close the plugin and say what is left: threads, processes, sockets, files, warnings."""
         await self._host.close()
         await asyncio.sleep(0)
         others = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
@@ -174,6 +177,7 @@ class _Subject:
         growing.drop_modules(self._case.module)
         return {
             "threads": left,
+            "processes": descendants.names_below(os.getpid()),
             "sockets": sockets,
             "tasks": [each for each in tasks if "redis" not in each],
             "files": sorted(str(p) for p in (self._folder / "work").rglob("*") if p.is_file()),
@@ -194,4 +198,5 @@ class _Subject:
         with contextlib.suppress(ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
-        return (self._folder / "output").read_text(errors="replace")
+        with (self._folder / "output").open(errors="replace") as printed:
+            return printed.read(MOST_PRINTED)

@@ -19,6 +19,7 @@ from typing import Any
 
 LOCAL = ("127.", "::1", "localhost", "0.0.0.0")  # noqa: S104 -- compared with, not bound
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND
+STARTS = ("_thread.start_new_thread", "os.fork", "os.posix_spawn", "subprocess.Popen")
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.link", "os.symlink", "os.truncate")
 UNWATCHED = ("/dev/", "/proc/", "/sys/")
 MOST_FRAMES = 200
@@ -32,8 +33,8 @@ class Watch:
 
     `peers`: (host, port) of connections, without those to `own_port`, which is Redis. `written`:
     files and folders that were opened to be written, made, renamed or removed; `places`: the lines
-    that did so first, by path. `started`: the lines that started threads. `kill_at`: kills the
-    process at this event of either kind, counted from 1; 0: never.
+    that did so first, by path. `started`: the lines that started threads or processes. `kill_at`:
+    kills the process at this event of either kind, counted from 1; 0: never.
     """
 
     def __init__(self, own_port: int) -> None:
@@ -68,7 +69,7 @@ class Watch:
             self._opens(*details[:3])
         elif event in CHANGES:
             self._changes(event, str(details[0]))
-        elif event == "_thread.start_new_thread":
+        elif event in STARTS:
             self.started = [*self.started, *_frames()][-MOST_FRAMES:]
 
     def _connects(self, address: object) -> None:

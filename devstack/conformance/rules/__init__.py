@@ -42,14 +42,14 @@ RULES: tuple[Rule, ...] = (
     Rule("no files", "it leaves no files but where its options say", processes.files, quick=False),
     Rule(
         "closes",
-        "it leaves no threads, connections or warnings at its end",
+        "it leaves no threads, processes, connections or warnings at its end",
         processes.closes,
         quick=False,
     ),
     Rule("memory", "memory is flat over a thousand runs", processes.memory, quick=False),
     Rule(
         "threads",
-        "the number of threads is flat over a thousand runs",
+        "the number of threads and processes is flat over a thousand runs",
         processes.threads,
         quick=False,
     ),

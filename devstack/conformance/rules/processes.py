@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devstack.conformance.growing import MOST_PROCESSES
 from devstack.conformance.host import Ran
 from devstack.conformance.kit import Kit
 from devstack.conformance.proxy import ToxicProxy
@@ -13,6 +14,7 @@ from devstack.conformance.redirect import redirected
 from devstack.conformance.subject import CALL_SECONDS, SubjectError
 from devstack.conformance.verdict import Verdict, failed, not_applicable, passed
 
+CLOSED = ("threads", "processes", "sockets", "tasks")
 EVENTS = 3
 """Connections and changes of files after which it is killed."""
 COMMANDS = 8
@@ -150,13 +152,16 @@ def _a_run(looks: list[Mapping[str, int]], number: int, what: str) -> float:
 
 
 def threads(kit: Kit) -> Verdict:
-    """The number of threads does not grow with the number of runs."""
+    """The number of threads and of processes does not grow with the number of runs."""
     first, middle, last = kit.growth["looks"]
-    numbers = [each["threads"] for each in (first, middle, last)]
-    seen = f"{', '.join(map(str, numbers))} threads at {first['runs']}, {middle['runs']}, "
-    seen += f"{last['runs']} runs"
-    grew = numbers[0] < numbers[1] < numbers[2]
-    return failed(seen, kit.where(kit.left["started"])) if grew else passed(seen)
+    for what in ("processes", "threads"):
+        numbers = [each[what] for each in (first, middle, last)]
+        seen = f"{', '.join(map(str, numbers))} {what} at {first['runs']}, {middle['runs']}, "
+        seen += f"{last['runs']} runs"
+        stopped = what == "processes" and last["processes"] > MOST_PROCESSES
+        if stopped or numbers[0] < numbers[1] < numbers[2]:
+            return failed(seen, kit.where(kit.left["started"]))
+    return passed(seen)
 
 
 def files(kit: Kit) -> Verdict:
@@ -182,12 +187,11 @@ def _is_there(path: str) -> bool:
 
 
 def closes(kit: Kit) -> Verdict:
-    """After its end: no thread, no connection, no task, no warning of what was never closed."""
+    """After its end: nothing runs, no connection is open, nothing warns of never being closed."""
     left = kit.left
-    told = [
-        f"{name}: {', '.join(left[name])}" for name in ("threads", "sockets", "tasks") if left[name]
-    ]
+    told = [f"{name}: {', '.join(left[name])}" for name in CLOSED if left[name]]
     told += left["warnings"]
     if told:
-        return failed("; ".join(told), kit.where(left["started"] if left["threads"] else ()))
-    return passed("no threads, connections, tasks or warnings are left")
+        begun = left["started"] if left["threads"] or left["processes"] else ()
+        return failed("; ".join(told), kit.where(begun))
+    return passed("no threads, processes, connections, tasks or warnings are left")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from devstack.conformance import descendants, subject
 from devstack.conformance import kit as kits
-from devstack.conformance import subject
 from devstack.conformance.__main__ import main
 from devstack.conformance.cases import Case
 from devstack.conformance.rules import RULES
@@ -246,6 +246,65 @@ def test_half_a_reply_to_a_storage_that_has_saved(folder: Path, redis_url: str) 
         case = Case("saves", "storage", {"url": f"{peer.base}/"})
         found = verdicts(case, redis_url, "failing peer")["failing peer"].verdict
     assert found.outcome == "pass", found
+
+
+FORKS = """
+import os, subprocess, time
+
+def run(vcon_uuid, link_name, opts):
+    if os.fork() == 0:
+        time.sleep(600)
+    subprocess.Popen(["sleep", "600"], start_new_session=True)
+    return vcon_uuid
+"""
+"""A link that leaves a process, and one in a session of its own."""
+
+
+def test_processes_that_a_plugin_leaves(
+    folder: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They break two rules; the line is named that started them, and none outlives the check."""
+    monkeypatch.setattr(kits, "RUNS", 260)
+    (folder / "forks.py").write_text(FORKS)
+    running: set[int] = set()
+    kill = descendants.kill
+    monkeypatch.setattr(descendants, "kill", lambda pids: [running.update(pids), kill(pids)])
+    found = verdicts(Case("forks", "link"), redis_url, "closes", "threads")
+    closes, threads = found["closes"].verdict, found["threads"].verdict
+    assert closes.seen.count("sleep (") == 3
+    assert (closes.outcome, closes.where) == ("fail", "forks.py:7")
+    assert (threads.outcome, threads.where) == ("fail", "forks.py:7")
+    assert len(running) > 100
+    assert not [each for each in running if runs(each)]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("body", "seen"),
+    [
+        ("import os; os.closerange(3, 200)", "it closes files that are not its own"),
+        ("import os; os._exit(3)", "its process ended, exit code 3"),
+        ("import sys; sys.exit(3)", "the first run: PluginError: SystemExit: called sys.exit(3)"),
+        ("raise ValueError('x' * 50_000_000)", "the first run: ValueError: xxxx"),
+    ],
+)
+def test_calls_that_end_or_break_their_process(
+    folder: Path, redis_url: str, body: str, seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verdict says how, and names the function."""
+    monkeypatch.setattr(subject, "GRACE", 0.5)
+    (folder / "breaks.py").write_text(f"def run(vcon_uuid, link_name, opts):\n    {body}\n")
+    found = verdicts(Case("breaks", "link"), redis_url, "run twice")["run twice"].verdict
+    assert found.outcome == "fail"
+    assert seen in found.seen
+    assert found.where.startswith("breaks.py:")
 
 
 def test_nothing_gets_out_of_the_machine(folder: Path, redis_url: str) -> None:
