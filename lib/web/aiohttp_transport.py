@@ -11,11 +11,10 @@ time for each receiver, and one that waited for a connection would only take lon
 
 import io
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 from yarl import URL
@@ -49,28 +48,24 @@ _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
 )
 """The first that fits counts."""
 
-
-class AiohttpClient(httpx.AsyncClient):
-    """A client as configured by its arguments and the environment, over `AiohttpTransport`.
-
-    A proxy that is not plain HTTP (SOCKS, or HTTPS) is used through `httpx`'s own connections.
-    """
-
-    def _init_transport(self, *args: Any, **options: Any) -> httpx.AsyncBaseTransport:
-        return options.get("transport") or AiohttpTransport(_contexts(options))
-
-    def _init_proxy_transport(
-        self, proxy: httpx.Proxy, *args: Any, **options: Any
-    ) -> httpx.AsyncBaseTransport:
-        if proxy.url.scheme == "http":
-            return AiohttpTransport(_contexts(options), proxy)
-        return super()._init_proxy_transport(proxy, *args, **options)
+type Headers = Mapping[str, str] | list[tuple[str, str]]
 
 
-def _contexts(options: dict[str, Any]) -> Callable[[], ssl.SSLContext]:
-    """Makes the TLS context at the first request: it takes 10 ms, and many never need it."""
-    given = {name: options[name] for name in ("verify", "cert", "trust_env") if name in options}
-    return cache(lambda: httpx.create_ssl_context(**given))
+class Answer(NamedTuple):
+    """The answer to one request; its content is as large as the caller allows, and unpacked."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+
+class TooLargeError(VendorError):
+    """An answer has more bytes than the caller allows."""
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -85,27 +80,52 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; the answer's content is read from the connection when it is needed."""
-        with _errors_of_httpx():
-            answer = await self._opened().request(
-                request.method,
-                _url(request.url),
-                headers=_headers(request),
-                data=_content(request),
-                allow_redirects=False,
-                timeout=_timeout(request.extensions.get("timeout") or {}),
-                server_hostname=request.extensions.get("sni_hostname"),
-                ssl=self._context() if request.url.scheme == "https" else True,
-                **self._proxy,
-            )
-        return _Response(
-            answer.status,
-            headers=list(answer.raw_headers),
-            stream=_Content(answer),
-            extensions={
-                "http_version": b"HTTP/1.1",
-                "reason_phrase": (answer.reason or "").encode("ascii", "replace"),
-            },
+        answer = await self._send(
+            request.method,
+            plain(request.url),
+            _headers(request),
+            _content(request),
+            timeout=_timeout(request.extensions.get("timeout") or {}),
+            server_hostname=request.extensions.get("sni_hostname"),
         )
+        return _response(answer)
+
+    async def exchange(
+        self, method: str, url: URL, headers: Headers, content: bytes, most: int
+    ) -> Answer:
+        """Send bytes and read the answer, without the classes of `httpx`; no time limit.
+
+        Raises:
+            httpx.HTTPError: as `handle_async_request` and reading its answer.
+            TooLargeError: the answer has more than `most` bytes, unpacked.
+        """
+        answer = await self._send(method, url, headers, _in_form(content), timeout=_NO_TIMEOUT)
+        try:
+            packed = "content-encoding" in answer.headers
+            parts = _response(answer).aiter_bytes() if packed else _parts(answer)
+            return Answer(answer.status, answer.headers, await joined(parts, most))
+        finally:
+            answer.release()
+
+    async def _send(
+        self,
+        method: str,
+        url: URL,
+        headers: Headers,
+        data: bytes | io.BytesIO | AsyncIterable[bytes] | None,
+        **more: Any,
+    ) -> aiohttp.ClientResponse:
+        with _errors_of_httpx():
+            return await self._opened().request(
+                method,
+                url,
+                headers=headers,
+                data=data,
+                allow_redirects=False,
+                ssl=self._context() if url.scheme == "https" else True,
+                **self._proxy,
+                **more,
+            )
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -131,6 +151,35 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+
+def _response(answer: aiohttp.ClientResponse) -> "_Response":
+    return _Response(
+        answer.status,
+        headers=list(answer.raw_headers),
+        stream=_Content(answer),
+        extensions={
+            "http_version": b"HTTP/1.1",
+            "reason_phrase": (answer.reason or "").encode("ascii", "replace"),
+        },
+    )
+
+
+async def _parts(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The content as it was sent."""
+    with _errors_of_httpx():
+        async for some in answer.content.iter_any():
+            yield some
+
+
+async def joined(parts: AsyncIterator[bytes], most: int) -> bytes:
+    """The parts in one. Raises `TooLargeError` if they have more than `most` bytes."""
+    found = bytearray()
+    async for some in parts:
+        found += some
+        if len(found) > most:
+            raise TooLargeError(f"the answer has more than {most} bytes")
+    return bytes(found)
 
 
 class _Response(httpx.Response):
@@ -159,20 +208,18 @@ class _Content(httpx.AsyncByteStream):
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _errors_of_httpx():
-            async for some in self._answer.content.iter_any():
-                yield some
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _parts(self._answer)
 
     async def aclose(self) -> None:
         """Keep the connection if all was read; otherwise close it."""
         self._answer.release()
 
 
-def _url(url: httpx.URL) -> URL:
-    """The URL without the user and password, which `httpx` has put into a header."""
-    plain = url.copy_with(userinfo=b"") if url.userinfo else url
-    return URL(str(plain), encoded=True)
+def plain(url: httpx.URL) -> URL:
+    """A URL without the user and password, which `httpx` has put into a header."""
+    without = url.copy_with(userinfo=b"") if url.userinfo else url
+    return URL(str(without), encoded=True)
 
 
 def _headers(request: httpx.Request) -> list[tuple[str, str]]:
@@ -185,11 +232,14 @@ def _headers(request: httpx.Request) -> list[tuple[str, str]]:
 def _content(request: httpx.Request) -> bytes | io.BytesIO | AsyncIterable[bytes] | None:
     """The body; a large one in a form that is written in pieces: `aiohttp` warns of others."""
     try:
-        content = request.content
-        return io.BytesIO(content) if len(content) > LARGE else content or None
+        return _in_form(request.content)
     except httpx.RequestNotRead:
         assert isinstance(request.stream, AsyncIterable)
         return request.stream
+
+
+def _in_form(content: bytes) -> bytes | io.BytesIO | None:
+    return io.BytesIO(content) if len(content) > LARGE else content or None
 
 
 def _timeout(given: dict[str, float | None]) -> aiohttp.ClientTimeout:

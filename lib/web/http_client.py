@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from lib.web.client_library import httpx
+    from lib.web.client import AiohttpClient
 
 LEAST_CONNECTIONS = 10
 """Connections to one server that a library with a pool of a fixed size may have at least."""
@@ -33,7 +33,7 @@ def connections() -> int:
     return _at_once
 
 
-def shared_client() -> "httpx.AsyncClient":
+def shared_client() -> "AiohttpClient":
     """The `httpx` client of the running event loop, made at the first call.
 
     It follows no redirects.
@@ -41,13 +41,13 @@ def shared_client() -> "httpx.AsyncClient":
     return kept(("shared", "as they come"), lambda: _client(follow_redirects=False))
 
 
-def following_client() -> "httpx.AsyncClient":
+def following_client() -> "AiohttpClient":
     """The same with redirects, for vendors' libraries, which follow them by default."""
     return kept(("shared", "following"), lambda: _client(follow_redirects=True))
 
 
-def _client(*, follow_redirects: bool) -> "httpx.AsyncClient":
-    from lib.web.aiohttp_transport import AiohttpClient  # noqa: PLC0415 -- many workers send nothing
+def _client(*, follow_redirects: bool) -> "AiohttpClient":
+    from lib.web.client import AiohttpClient  # noqa: PLC0415 -- many workers send nothing
 
     return AiohttpClient(timeout=None, follow_redirects=follow_redirects)
 

@@ -11,6 +11,7 @@ nothing themselves; their errors are recognised by the class names and attribute
 
 import asyncio
 import logging
+import random
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,9 +20,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from pydantic import Field
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
-from tenacity.stop import stop_base
-from tenacity.wait import wait_exponential_jitter
 
 from lib.options import PluginOptions
 from pipeline.runs.call_scope import remaining, repeating
@@ -108,15 +106,21 @@ async def call_with_retry[T](
     Raises:
         Exception: the last attempt's error; `TimeoutError` if it took longer than `retry.timeout`.
     """
-    attempts = AsyncRetrying(
-        retry=retry_if_exception(is_transient),
-        wait=_Pauses(retry.backoff),
-        stop=_StopBeforeChainTimeout() | stop_after_attempt(retry.retries + 1),
-        before=_await_rate,
-        before_sleep=lambda state: _log_retry(server, state),
-        reraise=True,
-    )
-    return await attempts(_within, attempt, retry.timeout)
+    failures = 0
+    while True:
+        try:
+            return await _within(attempt, retry.timeout)
+        except Exception as error:
+            failures += 1
+            pause = max(_pause(retry.backoff, failures), retry_after(error))
+            too_late = pause + LAST_MOMENT >= remaining()
+            if failures > retry.retries or too_late or not is_transient(error):
+                raise
+            text = f"{server} {failure_text(error)}"
+            log.warning("request repeated", extra={"error": text})
+        await asyncio.sleep(pause)
+        if (allowed := repeating.get()) is not None:
+            await allowed()  # counts in the rate of the step's destination, as the first did
 
 
 async def call_vendor[T](attempt: Callable[[], Awaitable[T]], retry: HttpRetry, server: str) -> T:
@@ -244,33 +248,7 @@ def _server_message(error: BaseException) -> str:
     return f": {text[:200]}" if text else ""
 
 
-class _Pauses(wait_exponential_jitter):
-    """Doubling pauses, or `Retry-After` if that is longer."""
-
-    def __init__(self, first: float) -> None:
-        super().__init__(multiplier=first, max=LONGEST_PAUSE, jitter=first)
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        return max(super().__call__(retry_state), retry_after(_failure(retry_state)))
-
-
-class _StopBeforeChainTimeout(stop_base):
-    """Stops if the chain's timeout would end during the pause."""
-
-    def __call__(self, retry_state: RetryCallState) -> bool:
-        return retry_state.upcoming_sleep + LAST_MOMENT >= remaining()
-
-
-async def _await_rate(state: RetryCallState) -> None:
-    """A repeat counts in the rate of the step's destination, as the first attempt did."""
-    if state.attempt_number > 1 and (allowed := repeating.get()) is not None:
-        await allowed()
-
-
-def _failure(state: RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
-
-
-def _log_retry(server: str, state: RetryCallState) -> None:
-    error = f"{server} {failure_text(_failure(state))}"
-    log.warning("request repeated", extra={"error": error})
+def _pause(first: float, failures: int) -> float:
+    """Seconds, twice as many after each failure, and up to `first` at random."""
+    pause = first * 2.0 ** min(failures - 1, 30) + random.uniform(0, first)  # noqa: S311
+    return min(pause, LONGEST_PAUSE)

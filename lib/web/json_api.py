@@ -8,12 +8,15 @@ import orjson
 from pydantic import AfterValidator
 
 from core.observability.storable_text import storable
+from lib.web.aiohttp_transport import TooLargeError
+from lib.web.client import refused
 from lib.web.client_library import httpx
 from lib.web.http_client import shared_client
 from lib.web.http_retry import HttpRetry, VendorError, call_vendor
 
 MOST_BYTES = 16 * 1024 * 1024
 """Bytes of one answer."""
+_ABOUT_BODY = frozenset({"content-type", "content-encoding"})
 
 
 class JsonAnswer(NamedTuple):
@@ -83,30 +86,47 @@ async def send_json(
         VendorError: if the answer is too large.
         json.JSONDecodeError: if it is not JSON.
     """
-    client = shared_client()
-    request = client.build_request(method, url, headers=headers, **content)
-    await request.aread()  # a multipart body, too: its length must be known
-    response = await client.send(request, stream=True)
+    sent = await _sent(method, url, content)
     try:
-        text = await _content(response, server, most_bytes)
-    finally:
-        await response.aclose()
-    if response.is_success:
-        return JsonAnswer(response.status_code, _parsed(text) if text else None)
-    if response.status_code in accept:
-        return JsonAnswer(response.status_code, _lenient(text))
-    error = httpx.HTTPStatusError("refused", request=request, response=response)
-    error.body = _lenient(text)  # type: ignore[attr-defined]
+        answer = await shared_client().exchange(
+            method,
+            sent.url,
+            headers={**sent.headers, **(headers or {})},
+            content=sent.content,
+            most_bytes=most_bytes,
+        )
+    except TooLargeError:
+        raise VendorError(f"{server} answered with more than {most_bytes} bytes") from None
+    if answer.is_success:
+        return JsonAnswer(answer.status, _parsed(answer.content) if answer.content else None)
+    if answer.status in accept:
+        return JsonAnswer(answer.status, _lenient(answer.content))
+    error = refused(method, sent.url, answer)
+    error.body = _lenient(answer.content)  # type: ignore[attr-defined]
     raise error
 
 
-async def _content(response: httpx.Response, server: str, most: int) -> bytes:
-    found = bytearray()
-    async for some in response.aiter_bytes():
-        found += some
-        if len(found) > most:
-            raise VendorError(f"{server} answered with more than {most} bytes")
-    return bytes(found)
+class _Sent(NamedTuple):
+    """A request as bytes."""
+
+    url: str
+    headers: dict[str, str]
+    content: bytes
+
+
+async def _sent(method: str, url: str, content: dict[str, Any]) -> _Sent:
+    """The request that `httpx` makes of its arguments; JSON and bytes without its classes."""
+    if content.keys() <= {"content"} and isinstance(content.get("content") or b"", bytes):
+        return _Sent(url, {}, content.get("content") or b"")
+    if content.keys() == {"json"}:
+        text = json.dumps(
+            content["json"], ensure_ascii=False, separators=(",", ":"), allow_nan=False
+        )
+        return _Sent(url, {"content-type": "application/json"}, text.encode())
+    request = httpx.Request(method, url, **content)
+    body = await request.aread()
+    headers = {name: value for name, value in request.headers.items() if name in _ABOUT_BODY}
+    return _Sent(str(request.url), headers, body)
 
 
 def _parsed(text: bytes) -> Any:

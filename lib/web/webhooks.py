@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
+from lib.web.client import refused
 from lib.web.client_library import httpx
 from lib.web.http_client import shared_client
 from lib.web.http_retry import (
@@ -59,11 +60,10 @@ class ReceiverOptions(HttpRetryOptions):
     retries: int = Field(3, ge=0, description=RETRIES)
     backoff: float = Field(0.5, ge=0, description=BACKOFF)
 
-    def headers_of_json(self) -> httpx.Headers:
-        """The headers for a JSON body."""
-        headers = httpx.Headers({"content-type": "application/json"})
-        headers.update(self.headers)
-        return headers
+    def headers_of_json(self) -> dict[str, str]:
+        """The headers for a JSON body, with names in lower case."""
+        given = {name.lower(): value for name, value in self.headers.items()}
+        return {"content-type": "application/json", **given}
 
 
 async def deliver_to_all(
@@ -94,8 +94,9 @@ async def deliver(url: str, body: bytes, headers: Mapping[str, str], retry: Http
     """
 
     async def post() -> None:
-        answer = await shared_client().post(url, content=body, headers=headers)
-        answer.raise_for_status()
+        answer = await shared_client().exchange("POST", url, headers=headers, content=body)
+        if not answer.is_success:
+            raise refused("POST", url, answer)
 
     host = _host(url)
     try:

@@ -16,7 +16,8 @@ import trustme
 
 from lib.openai_client import get_async_openai_client
 from lib.web import http_client
-from lib.web.aiohttp_transport import AiohttpClient
+from lib.web.aiohttp_transport import TooLargeError
+from lib.web.client import AiohttpClient
 from lib.web.http_client import close, connections, fit, following_client, shared_client
 from lib.web.http_retry import HttpRetry, VendorError, call_vendor, is_transient
 
@@ -196,6 +197,57 @@ async def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatc
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("user", "answer", "headers"),
+    [
+        ("", b"", {}),
+        ("me:p%40ss@", b"", {"Authorization": "Bearer x"}),
+        ("", b"set-cookie: a=b; Path=/\r\n", {"Accept": "text/plain", "User-Agent": "own"}),
+    ],
+    ids=["plain", "user in the URL", "cookie"],
+)
+async def test_an_exchange_sends_what_a_request_sends(
+    user: str, answer: bytes, headers: dict[str, str]
+) -> None:
+    """Usual headers, users in URLs and cookies; the second one has the cookie of the first."""
+    async with serving() as server:
+        server.answer = server.answer.replace(b"\r\n\r\n", b"\r\n" + answer + b"\r\n")
+        url = f"{server.url.replace('//', f'//{user}')}/in?a=%2F&b=x y"
+        for client in (AiohttpClient(timeout=None), AiohttpClient(timeout=None)):
+            for _ in range(2):
+                if len(server.requests) < 2:
+                    got = await client.exchange("POST", url, headers=headers, content=b"{}")
+                    assert (got.status, got.content) == (200, b"ok")
+                else:
+                    await client.post(url, headers=headers, content=b"{}")
+            await client.aclose()
+        sent = [sorted(request.lower().split(b"\r\n")) for request in server.requests]
+        assert (sent[:2], len(sent)) == (sent[2:], 4)
+        assert any(line == b"cookie: a=b" for line in sent[1]) is bool(answer)
+
+
+async def test_an_exchange_through_a_proxy_with_tls(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """Which goes through the connections of `httpx`."""
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    async with serving(tls) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        answer = await shared_client().exchange(
+            "POST", "http://nowhere.invalid/", headers={"x": "y"}, content=b"{}"
+        )
+        assert (answer.status, answer.content) == (200, b"ok")
+        assert proxy.requests[0].lower().count(b"\r\nx: y\r\n") == 1
+        with pytest.raises(TooLargeError):
+            await shared_client().exchange(
+                "GET", "http://nowhere.invalid/", headers={}, most_bytes=1
+            )
+
+
 async def test_a_proxy_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request without any other limit would wait for ever."""
     async with serving() as proxy:
@@ -268,6 +320,10 @@ async def test_content_that_is_read_at_once_is_bounded(
         with pytest.raises(VendorError, match=r"^the answer has more than 1000 bytes$"):
             await call_vendor(api.models.list, HttpRetry(9, 5, 0.001), "OpenAI")
         assert len(server.requests) == 1
+        with pytest.raises(TooLargeError):
+            await shared_client().exchange("GET", server.url, headers={}, most_bytes=1000)
+        got = await shared_client().exchange("GET", server.url, headers={}, most_bytes=1001)
+        assert got.content == b" " * 1001
         async with shared_client().stream("GET", server.url) as answer:
             assert sum([len(some) async for some in answer.aiter_bytes()]) == 1001
 
