@@ -13,13 +13,16 @@ servers, in one process:
 A file is on a walk if any function of it begins or is resumed there, in any thread, until
 `QUIET_SECONDS` after the second end. Each walk is taken `WALKS` times after as many to warm up, and
 only files that were on every one of them count: so neither what is done at first use nor what goes
-on beside it (heartbeats, sweeps, leases) does. Modules' own bodies do not count, nor do the
-standard library, installed packages and devstack.
+on beside it now and then (heartbeats, leases) does. What the service repeats by the clock goes on
+beside every walk where a walk takes long, as on a busy machine: a file that is entered only there
+does not count either. Modules' own bodies do not count, nor do the standard library, installed
+packages and devstack.
 
 A file marked `leaf` calls no other file of this project on the walk.
 """
 
 import asyncio
+import inspect
 import json
 import os
 import sys
@@ -27,6 +30,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,13 +42,16 @@ from redis.asyncio import Redis
 
 from app.bootstrap import Service
 from app.signals import StopSignals
+from core.concurrency.aio import until_beat
 from core.database import database
 from core.environment import environment
+from core.observability.loop_watch import LoopWatch
 from core.settings import Settings
 from devstack.plugboard import DevelopmentPlugboard, PlugboardSettings
 from devstack.servers.ports import HOST, free_port
 from devstack.servers.stack import EmbeddedStack
 from pipeline import live_config
+from pipeline.redis_client.periodic import every
 from pipeline.runs.factories import config_path, installer, lenience
 from pipeline.worker.process import WorkerProcess
 
@@ -56,6 +63,8 @@ ROOMS = (
 WALKS = 8
 QUIET_SECONDS = 0.02
 """What is left when the second end is seen takes a millisecond."""
+OUTSIDE = "in_own_thread.<locals>.work"
+"""A thread's own function, which runs another in the context of the caller."""
 TIMED_THREADS = frozenset({"freeze watch", "lease", "loop watch", "step reports", "watchdog"})
 """Threads that wake by the clock, beside the walks."""
 CEILING_SECONDS = 60.0
@@ -81,10 +90,40 @@ class Visit:
 
     functions: list[str] = field(default_factory=list)
     calls: set[str] = field(default_factory=set)
+    own: bool = False
+    """Whether the walk itself entered it, and not only what is repeated by the clock."""
 
 
 type Files = dict[str, Visit]
 """The files of a walk in the order they are entered."""
+
+
+_by_the_clock: ContextVar[bool] = ContextVar("by the clock", default=False)
+"""True in tasks that repeat something by the clock, and in the threads they start."""
+
+
+@contextmanager
+def told_apart() -> Iterator[None]:
+    """Inside, the tasks of `every`, others that wait `until_beat`, and beats are known as such."""
+    tool, start = sys.monitoring.COVERAGE_ID, sys.monitoring.events.PY_START
+    codes = every.__code__, until_beat.__code__, LoopWatch._beat.__code__
+
+    def begins(code: CodeType, _offset: int) -> None:
+        caller = sys._getframe(1).f_back
+        is_waiting = caller is not None and caller.f_code.co_flags & inspect.CO_COROUTINE
+        if code is every.__code__ or is_waiting or not _caller(caller):  # of the event loop
+            _by_the_clock.set(True)
+
+    sys.monitoring.use_tool_id(tool, "hops by the clock")
+    sys.monitoring.register_callback(tool, start, begins)
+    for code in codes:
+        sys.monitoring.set_local_events(tool, code, start)
+    try:
+        yield
+    finally:
+        for code in codes:
+            sys.monitoring.set_local_events(tool, code, 0)
+        sys.monitoring.free_tool_id(tool)
 
 
 @contextmanager
@@ -94,11 +133,13 @@ def recording() -> Iterator[Files]:
     tool, events = sys.monitoring.PROFILER_ID, sys.monitoring.events
 
     def entered(code: CodeType, _offset: int) -> None:
-        if not (path := _ours(code)) or threading.current_thread().name in TIMED_THREADS:
+        timed = threading.current_thread().name in TIMED_THREADS
+        if timed or code.co_qualname == OUTSIDE or not (path := _ours(code)):
             return
-        functions = files.setdefault(path, Visit()).functions
-        if code.co_qualname not in functions:
-            functions.append(code.co_qualname)
+        visit = files.setdefault(path, Visit())
+        visit.own |= not _by_the_clock.get()
+        if code.co_qualname not in visit.functions:
+            visit.functions.append(code.co_qualname)
         if (caller := _caller(sys._getframe(1).f_back)) not in ("", path):
             files.setdefault(caller, Visit()).calls.add(path)
 
@@ -140,6 +181,8 @@ async def taken(walk: Walk) -> Files:
             await asyncio.sleep(QUIET_SECONDS)
         recorded.append(files)
     common = set.intersection(*(set(each) for each in recorded))
+    # once will do: a task of the clock may send what the walk has written together with its own
+    common &= {path for each in recorded for path, visit in each.items() if visit.own}
     return {path: visit for path, visit in recorded[-1].items() if path in common}
 
 
@@ -229,6 +272,11 @@ async def configurations_walk(settings: Settings) -> Files:
 
 async def walks() -> dict[str, Files]:
     """All five, each on servers that hold little else."""
+    with told_apart():
+        return await _walks()
+
+
+async def _walks() -> dict[str, Files]:
     async with _scene() as (settings, board, service):
         request, partner, posted = await requests_walks(settings, board, service)
         async with Redis.from_url(os.environ["REDIS_URL"], decode_responses=True) as redis:

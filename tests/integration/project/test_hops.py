@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
@@ -9,6 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from core.concurrency.thread_pool import in_own_thread
+from core.observability.loop_watch import LoopWatch
+from core.run_ids import new_run_id
+from pipeline.redis_client.periodic import Once, every
+from tests import hops
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -48,6 +55,32 @@ def test_the_page_lists_the_files_of_the_walk(walks: dict[str, list[str]], name:
     assert [file for file in listed if file not in walks[name]] == []
     shared = walks["request"] if name == "partner" else []
     assert set(walks[name]) - set(listed) - set(shared) == set()
+
+
+async def test_what_is_repeated_by_the_clock_is_on_no_walk() -> None:
+    """However long a walk takes; what the walk enters itself is on it."""
+    round_over, watch = asyncio.Event(), LoopWatch(60)
+
+    async def chore() -> None:
+        await in_own_thread(new_run_id)
+        watch._beat_at = 0
+        round_over.set()
+
+    async def walk() -> None:
+        round_over.clear()
+        await round_over.wait()
+        while not watch._beat_at:  # noqa: ASYNC110 -- a beat is no event
+            await asyncio.sleep(0.01)
+        Once().first("text")
+
+    with hops.told_apart():
+        beside = asyncio.create_task(every(0.01, chore))
+        watch.start()
+        files = await hops.taken(walk)
+        watch.stop()
+        beside.cancel()
+        await asyncio.gather(beside, return_exceptions=True)
+    assert set(files) == {"pipeline/redis_client/periodic.py"}
 
 
 def test_the_page_has_a_figure_of_each_walk(walks: dict[str, list[str]]) -> None:
