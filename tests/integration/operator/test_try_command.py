@@ -65,7 +65,7 @@ def everything(operator: OperatorScene) -> tuple[dict[str, Any], list[Any]]:
     }
     with operator.database.session() as session:
         rows = [
-            [str(row) for row in session.execute(text(f"SELECT * FROM {table} ORDER BY 1"))]
+            sorted(str(row) for row in session.execute(text(f"SELECT * FROM {table}")))
             for table in RunRecord.metadata.tables
         ]
     return keys, rows

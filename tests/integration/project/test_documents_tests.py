@@ -58,11 +58,15 @@ def test_a_vcon_is_made_by_hand():
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """What a Python command prints in a folder, with this checkout on its path."""
+    """What a Python command prints in a folder, with this checkout on its path.
+
+    Without what the variables of pytest add to this run, whose plugins may not be on that path.
+    """
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
     return subprocess.run(
         [sys.executable, *command],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,

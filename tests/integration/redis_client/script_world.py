@@ -306,7 +306,8 @@ def _dumps(client: Redis) -> list[Any]:
         port=client.connection_pool.connection_kwargs["port"],
     )
     with plain:
-        found = [(key, max(plain.pttl(key), 0), plain.dump(key)) for key in plain.scan_iter()]
+        keys = set(plain.scan_iter())  # a scan may name a key twice
+        found = [(key, max(plain.pttl(key), 0), plain.dump(key)) for key in keys]
     return [word for row in found for word in row]
 
 
