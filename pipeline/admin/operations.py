@@ -203,7 +203,7 @@ class PipelineOperations:
     async def read_egress(self, egress_list: str, limit: int, lease_seconds: int) -> list[str]:
         """Lease uuids of an egress list; they return to it unless acknowledged in time."""
         self.check_egress(egress_list)
-        return await self.egress.read(egress_list, limit, lease_seconds)
+        return await self.egress.read_many(egress_list, limit, lease_seconds)
 
     async def acknowledge(self, egress_list: str, vcon_uuids: Sequence[str]) -> int:
         """End the leases of these uuids; how many were leased."""

@@ -48,9 +48,9 @@ async def test_leases_that_end_at_once(log: Slowlog) -> None:
         ops.client.sadd("pc:lenders", "out")
 
     async def read_and_take_back() -> None:
-        first = await ops.egress.read("out", 1000, 3600)
+        first = await ops.operations.read_egress("out", 1000, 3600)
         await ops.egress.take_back()
-        found = first + await ops.egress.read("out", 1000, 3600)
+        found = first + await ops.operations.read_egress("out", 1000, 3600)
         assert found == sorted(found)
         assert ops.client.llen("out") == ENTRIES - 2000
 
