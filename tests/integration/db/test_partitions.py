@@ -21,6 +21,12 @@ TODAY = datetime.now(UTC).date()
 COLUMNS = {"chain": "main", "config_hash": "c0ffee", "status": "done", "queued_at": None}
 
 
+@pytest.fixture(autouse=True)
+def begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The days of a test are counted from its own begin: it may be another than this file's."""
+    monkeypatch.setattr(f"{__name__}.TODAY", datetime.now(UTC).date())
+
+
 def at(day: date) -> datetime:
     """Noon of a day."""
     return datetime.combine(day, time(12), UTC)

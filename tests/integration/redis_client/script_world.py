@@ -306,8 +306,7 @@ def _dumps(client: Redis) -> list[Any]:
         port=client.connection_pool.connection_kwargs["port"],
     )
     with plain:
-        keys = set(plain.scan_iter())  # a scan may name a key twice
-        found = [(key, max(plain.pttl(key), 0), plain.dump(key)) for key in keys]
+        found = [(key, max(plain.pttl(key), 0), plain.dump(key)) for key in {*plain.scan_iter()}]
     return [word for row in found for word in row]
 
 
