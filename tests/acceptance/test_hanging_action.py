@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 from signal import SIGTERM
 
-import httpx
-
 from devstack.plugboard import Variant
 from devstack.servers.ports import HOST, free_port
 from devstack.servers.process import KeptProcess
+from devstack.service import fetched
 from tests.integration.support.plugboard_scene import plugboard
 
 ROOT = Path(__file__).parents[2]
@@ -77,10 +76,8 @@ async def test_a_thread_that_hangs(tmp_path: Path, database_environment: dict[st
             assert second.json()["message"].startswith(
                 "all 1 threads for blocking actions are held"
             )
-            page = await asyncio.to_thread(
-                httpx.get, f"http://{HOST}:{port}/metrics", trust_env=False
-            )
-            assert "patchcord_stuck_threads 1.0" in page.text
+            page = await asyncio.to_thread(fetched, port, "/metrics")
+            assert b"patchcord_stuck_threads 1.0" in page.content
         finally:
             await asyncio.to_thread(service.stop)
         assert service.exit_code == 0

@@ -19,7 +19,7 @@ from app.operator_cli.session import session
 from core.operator_interfaces import Call
 from core.settings import OperatorProcessSettings, load_settings
 from devstack.chaos.waiting import until
-from devstack.service import ServiceProcess
+from devstack.service import ServiceProcess, fetched
 from schemas.ingress_key import Author
 from schemas.law.erasures import Erasure
 from tests.acceptance.law.person import Person
@@ -241,8 +241,7 @@ class Conversations:
             yield f"file {path.relative_to(self.around.folder)}", path.read_bytes()
         for each in self.around.bucket.objects.all():
             yield f"object {each.key}", each.key.encode() + each.get()["Body"].read()
-        metrics = httpx.get(f"{self.service.health_url}/metrics", trust_env=False)
-        yield "metrics", metrics.content
+        yield "metrics", fetched(self.service.health_port, "/metrics").content
         for span in list(self.around.collector.spans):
             yield f"span {span.name}", f"{span}".encode()
         yield "sent metrics", str(self.around.collector.metrics).encode()

@@ -8,14 +8,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 
 from devstack.servers.folders import temporary_folder
 from devstack.servers.ports import HOST
 from devstack.servers.postgres import Postgres
-from devstack.service import ENTRYPOINT, ServiceProcess
+from devstack.service import ENTRYPOINT, ServiceProcess, fetched
 from tests.integration.support.plugboard_scene import Scene, plugboard
 from tests.integration.support.processes import wait_until_ended
 
@@ -68,10 +67,7 @@ async def test_a_pure_rpc_service(start: Start, scene: Scene, database_url: str)
     service = start()
     checks = await until(service, joined=True, postgres=True)
     assert checks == {"joined": True, "postgres": True, "serving": True}
-    live = await asyncio.to_thread(
-        httpx.get, f"http://{HOST}:{service.health_port}/live", trust_env=False
-    )
-    assert live.status_code == 200
+    assert (await asyncio.to_thread(fetched, service.health_port, "/live")).status == 200
     assert (await scene.post(action="IngestVcon", fields={})).json() == {
         "message": "Unknown action: IngestVcon",
         "status": "error",

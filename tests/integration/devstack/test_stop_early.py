@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -11,11 +12,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from devstack.servers.ports import HOST, free_port
-from devstack.service import ENTRYPOINT
+from devstack.service import ENTRYPOINT, fetched
 from tests.integration.support.pipeline_fixtures import PATIENCE
 from tests.integration.support.plugboard_scene import Scene, plugboard
 
@@ -142,9 +142,8 @@ async def test_it_is_not_ready_from_the_signal_on(
         await process.stderr.readuntil(b"running\n")
         process.send_signal(signal.SIGTERM)
         await process.stderr.readuntil(b"stopping")
-        url = f"http://{HOST}:{port}/ready"
-        ready = await asyncio.to_thread(httpx.get, url, trust_env=False)
-        assert (ready.status_code, ready.json()["serving"]) == (503, False)
+        ready = await asyncio.to_thread(fetched, port, "/ready")
+        assert (ready.status, json.loads(ready.content)["serving"]) == (503, False)
         await asyncio.to_thread((tmp_path / "go").touch)
         log = (await process.stderr.read()).decode()
         assert await process.wait() == 0
