@@ -21,7 +21,7 @@ from app.health import health_server
 from app.misspelt_settings import misspelt
 from app.published_actions import published, publishing_url
 from core.concurrency.thread_pool import in_own_thread
-from core.db.database import database
+from core.db.probe import Probe
 from core.environment import environment
 from core.errors import ConfigurationError, PatchcordError, UnavailableError
 from core.observability.logs import keep_secret
@@ -294,14 +294,12 @@ async def _postgres(settings: Settings) -> list[str]:
         f"{settings.postgres_database} on {settings.postgres_host}:{settings.postgres_port} "
         f"as {settings.postgres_user}"
     )
-    database.initialize(settings)
+    probe = Probe(settings)
     try:
-        present, newest = await in_own_thread(database.revisions)
-        problem = await in_own_thread(database.schema_problem)
+        present, newest = await in_own_thread(probe.revisions)
+        problem = await in_own_thread(probe.schema_problem)
     except PatchcordError as error:
         raise UnavailableError(f"POSTGRES_*, {where}: {error}") from None
-    finally:
-        database.close()
     if problem and (present == newest or not settings.migrate_on_start):
         raise UnavailableError(f"{where}: {problem}")
     if present == newest or not settings.migrate_on_start:

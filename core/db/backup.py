@@ -13,13 +13,12 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy.exc import DBAPIError
 
 from core.db.database import Database, migration_engine
-from core.db.driver.errors import driver_errors_translated
+from core.db.driver.errors import driver_errors_translated, raw_errors_translated
 from core.db.partitions import TABLES as PARTITIONED
 from core.db.partitions import missing_statements
-from core.db.revisions import NO_REVISION, is_known, revisions
+from core.db.revisions import NO_REVISION, is_known, revision_over
 from core.db.tables import Base
 from core.errors import ConflictError, InvalidError
 from core.settings import DatabaseSettings
@@ -87,7 +86,11 @@ class Snapshot:
         query = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(
             _names(table.columns), sql.Identifier(table.name)
         )
-        with _errors_translated(), self._connection.cursor() as cursor, cursor.copy(query) as rows:
+        with (
+            raw_errors_translated(),
+            self._connection.cursor() as cursor,
+            cursor.copy(query) as rows,
+        ):
             for piece in rows:
                 yield bytes(piece)
 
@@ -133,13 +136,17 @@ class Restoration:
         query = sql.SQL("COPY {} ({}) FROM STDIN").format(
             sql.Identifier(table.name), _names(table.columns)
         )
-        with _errors_translated(), self._connection.cursor() as cursor, cursor.copy(query) as rows:
+        with (
+            raw_errors_translated(),
+            self._connection.cursor() as cursor,
+            cursor.copy(query) as rows,
+        ):
             for piece in pieces:
                 rows.write(piece)
 
     def _make_partitions(self, name: str) -> None:
         """For rows of the last days; older ones get into the partition of all others."""
-        with _errors_translated():
+        with raw_errors_translated():
             parts = [row[0] for row in self._connection.execute(_PARTITIONS, [name])]
             for each in (each for each in PARTITIONED if each.name == name and parts):
                 for statement in missing_statements(parts, each, _PAST):
@@ -147,14 +154,14 @@ class Restoration:
 
     def tombstones(self) -> list[tuple[str, str]]:
         """The uuids that are refused, and the erasures; none in backups of earlier versions."""
-        with _errors_translated():
+        with raw_errors_translated():
             if self._connection.execute(_HAS_TOMBSTONES).fetchone() == (None,):
                 return []
             return self._connection.execute(_TOMBSTONES).fetchall()
 
     def set_sequence(self, name: str, value: int, *, used: bool) -> None:
         """Let a sequence go on from a value."""
-        with _errors_translated():
+        with raw_errors_translated():
             self._connection.execute("SELECT setval(%s::regclass, %s, %s)", [name, value, used])
 
 
@@ -246,19 +253,9 @@ def _transaction(
     with driver_errors_translated(), migration_engine(settings).connect() as connection:
         for statement in (*first, *_BEGIN):
             connection.exec_driver_sql(statement)
-        revision, _ = revisions(connection)
-        yield connection.connection.driver_connection, revision  # type: ignore[misc]
+        driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+        yield driver, revision_over(driver)
         connection.commit()
-
-
-@contextmanager
-def _errors_translated() -> Iterator[None]:
-    """For errors of psycopg that SQLAlchemy has not wrapped."""
-    with driver_errors_translated():
-        try:
-            yield
-        except psycopg.Error as error:
-            raise DBAPIError(None, None, error) from None
 
 
 def _existing(connection: psycopg.Connection[Any]) -> list[str]:

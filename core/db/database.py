@@ -21,13 +21,13 @@ from sqlalchemy import (
     create_engine,
     event,
     make_url,
-    text,
 )
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 import core.db.law_tables  # noqa: F401 -- so that `Base` knows these tables, too
 from core.concurrency.thread_pool import seconds_left
+from core.db.driver.arguments import CONNECT, limiting
+from core.db.driver.arguments import options as connect_options
 from core.db.driver.bounded_connection import (
     BoundedConnection,
     bounded_connection,
@@ -35,7 +35,7 @@ from core.db.driver.bounded_connection import (
 from core.db.driver.errors import driver_errors_translated, raw_errors_translated
 from core.db.driver.pipelined import Limits, Pipelined
 from core.db.migrations import Direction, refuse_in_production, run_alembic
-from core.db.revisions import revisions, schema_problem
+from core.db.probe import Probe
 from core.db.tables import Base
 from core.errors import ConfigurationError
 from core.setting_groups.problems import problems
@@ -55,18 +55,7 @@ _POOL = {
     "pool_recycle": 1800,
     "pool_pre_ping": True,
 }
-_CONNECT_SECONDS = 2  # as long as a caller waits
-_PROBE_SECONDS = 2
 _GRACE = 2  # seconds for Postgres to end a statement by its own timeout
-_CONNECT: dict[str, Any] = {
-    "connect_timeout": _CONNECT_SECONDS,
-    "tcp_user_timeout": 10_000,  # ms; detects a peer that vanished, also during a statement
-    "keepalives_idle": 30,
-    "application_name": "patchcord",
-    # A pooler such as PgBouncer may use another server connection for each transaction, without the
-    # prepared statements. It also refuses `options`: see `_limit`.
-    "prepare_threshold": None,
-}
 
 
 class Database:
@@ -76,7 +65,7 @@ class Database:
         self._settings: DatabaseSettings | None = None
         self._initializing = Lock()
         self._engine: Engine | None = None
-        self._probe: Engine | None = None
+        self._probe: Probe | None = None
         self._limits: Callable[[], Limits] = lambda: Limits(statement=0, lock=0)
 
     def initialize(self, settings: DatabaseSettings | None = None) -> None:
@@ -96,9 +85,7 @@ class Database:
             statement=self._settings.postgres_statement_timeout,
             lock=self._settings.postgres_lock_timeout,
         )
-        self._probe = _engine(self._settings, connect_timeout=_PROBE_SECONDS, poolclass=NullPool)
-        _limit(self._probe, statement=_PROBE_SECONDS, lock=_PROBE_SECONDS)
-        event.listen(self._probe, "do_connect", partial(bounded_connection, _PROBE_SECONDS + 1))
+        self._probe = Probe(self._settings)
 
     def close(self) -> None:
         """Close every idle connection; `initialize()` is needed before the next use."""
@@ -176,7 +163,7 @@ class Database:
         settings = _initialized(self._settings)
         words, options = self.engine.dialect.create_connect_args(self.engine.url)
         with raw_errors_translated():
-            return BoundedConnection.connect(*words, **{**options, **_connect(settings)})
+            return BoundedConnection.connect(*words, **{**options, **connect_options(settings)})
 
     @contextmanager
     def _driver_connection(self) -> Iterator[BoundedConnection]:
@@ -196,7 +183,8 @@ class Database:
             UnavailableError: when Postgres cannot be reached.
             ConfigurationError: when the database is newer than this version.
         """
-        self._alembic("upgrade", revision)
+        if revision != "head" or len(set(self.revisions())) > 1:  # Alembic's import takes long
+            self._alembic("upgrade", revision)
 
     def teardown(self) -> None:
         """Undo every migration, which deletes all tables of the service with their rows.
@@ -210,12 +198,7 @@ class Database:
 
     def reachable(self) -> bool:
         """Whether Postgres answers on a fresh connection within about two seconds per address."""
-        try:
-            with _initialized(self._probe).connect() as connection:
-                connection.execute(text("SELECT 1"))
-        except SQLAlchemyError:
-            return False
-        return True
+        return _initialized(self._probe).reachable()
 
     def revisions(self) -> tuple[str, str]:
         """The revision that the database is at (`none` before the first), and the newest one.
@@ -223,8 +206,7 @@ class Database:
         Raises:
             UnavailableError: when Postgres cannot be reached within about two seconds.
         """
-        with driver_errors_translated(), _initialized(self._probe).connect() as connection:
-            return revisions(connection)
+        return _initialized(self._probe).revisions()
 
     def schema_problem(self) -> str | None:
         """What is missing in the schema, and what to do; None if the schema is complete.
@@ -232,8 +214,7 @@ class Database:
         Raises:
             UnavailableError: when Postgres cannot be reached within about two seconds.
         """
-        with driver_errors_translated(), _initialized(self._probe).connect() as connection:
-            return schema_problem(connection, base.metadata.tables)
+        return _initialized(self._probe).schema_problem()
 
     def _alembic(self, direction: Direction, revision: str) -> None:
         settings = _initialized(self._settings)
@@ -260,7 +241,7 @@ def migration_engine(settings: DatabaseSettings | None = None, url: str | None =
     """
     if url:
         ours = make_url(url).get_driver_name() == "psycopg"  # other drivers have other options
-        return _created(url, _CONNECT if ours else {}, poolclass=NullPool)
+        return _created(url, CONNECT if ours else {}, poolclass=NullPool)
     return _engine(settings or database_settings(), poolclass=NullPool)
 
 
@@ -299,16 +280,8 @@ def _initialized[T](part: T | None) -> T:
     return part
 
 
-def _engine(
-    settings: DatabaseSettings, *, connect_timeout: int = _CONNECT_SECONDS, **options: Any
-) -> Engine:
-    connect = _connect(settings) | {"connect_timeout": connect_timeout}
-    return _created(_url(settings), connect, **options)
-
-
-def _connect(settings: DatabaseSettings) -> dict[str, Any]:
-    tls = {"sslmode": settings.postgres_sslmode, "sslrootcert": settings.postgres_sslrootcert}
-    return _CONNECT | {name: value for name, value in tls.items() if value is not None}
+def _engine(settings: DatabaseSettings, **options: Any) -> Engine:
+    return _created(_url(settings), connect_options(settings), **options)
 
 
 def _created(url: URL | str, connect: dict[str, Any], **options: Any) -> Engine:
@@ -335,10 +308,7 @@ def _limit(engine: Engine, *, statement: float, lock: float) -> Callable[[], Lim
 
 
 def _limiting(limits: Limits) -> str:
-    return (
-        f"SET LOCAL TimeZone = 'UTC'; SET LOCAL statement_timeout = {limits.statement};"
-        f" SET LOCAL lock_timeout = {limits.lock}"
-    )
+    return limiting(limits.statement, limits.lock)
 
 
 def _milliseconds(seconds: float) -> int:

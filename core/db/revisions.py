@@ -1,30 +1,55 @@
-"""The revision of the database, and those of this version, without importing Alembic.
+"""The revision of the database, and those of this version, without Alembic and SQLAlchemy.
 
-Every process asks for them when it starts, and Alembic takes as long to import as SQLAlchemy.
+Every process asks for them when it starts, and each of the two takes long to import.
 """
 
 import ast
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Sequence, Set
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, inspect, text
+import psycopg
 
 NO_REVISION = "none"
 ALEMBIC_INI = Path(__file__).resolve().parents[2] / "alembic.ini"
 _VERSIONS = ALEMBIC_INI.parent / "alembic" / "versions"
 _MIGRATE = "run `alembic upgrade head`, or set MIGRATE_ON_START=true"
 _NAMES = re.compile(r"^(revision|down_revision)\b[^=\n]*=(.*)$", re.MULTILINE)
-_PRESENT = text("SELECT version_num FROM alembic_version")
-_MISSING = text(
-    "SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE to_regclass(name) IS NULL"
+TABLES = (
+    "audit_events",
+    "chain_runs",
+    "custody",
+    "failure_causes",
+    "ingress_keys",
+    "ingress_usage",
+    "law_bases",
+    "law_checkpoints",
+    "law_deliveries",
+    "law_erasure_targets",
+    "law_erasures",
+    "law_events",
+    "law_salts",
+    "law_tombstones",
+    "law_versions",
+    "redis_identity",
+    "service_secrets",
+    "services",
+    "tokens",
+    "vcon_index",
+    "vcon_owners",
 )
+"""The tables of this version."""
 
 
-def revisions(connection: Connection) -> tuple[str, str]:
-    """The revision of the database and the newest one of this version; `none` for no revision."""
-    return _present(connection) or NO_REVISION, newest_revision() or NO_REVISION
+def revision_over(connection: psycopg.Connection[Any]) -> str:
+    """The revision of the database, within the transaction of a connection."""
+    is_there = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
+    if is_there == (False,):
+        return NO_REVISION
+    found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(found[0]) if found else NO_REVISION
 
 
 def is_known(revision: str) -> bool:
@@ -32,15 +57,14 @@ def is_known(revision: str) -> bool:
     return revision == NO_REVISION or revision in known_revisions()
 
 
-def schema_problem(connection: Connection, tables: Iterable[str]) -> str | None:
-    """What is missing in the schema, and what to do; None if it is complete.
+def problem_of(present: str | None, missing: Sequence[str]) -> str | None:
+    """What a database at a revision lacks, and what to do; None if it is complete.
 
     An unknown revision is one of a later version, which has all tables of this version.
     """
-    present, newest = _present(connection), newest_revision()
+    newest = newest_revision()
     if present != newest and (present is None or is_known(present)):
         return f"at revision {present or NO_REVISION}, not {newest}; {_MIGRATE}"
-    missing = connection.scalars(_MISSING, {"names": sorted(tables)}).all()
     if missing:
         return f"missing tables: {', '.join(missing)}; restore them from a backup"
     return None
@@ -68,10 +92,3 @@ def _assigned(script: str) -> tuple[str, frozenset[str]]:
     values = {name: ast.literal_eval(value.strip()) for name, value in _NAMES.findall(script)}
     earlier = values.get("down_revision") or ()
     return values["revision"], frozenset([earlier] if isinstance(earlier, str) else earlier)
-
-
-def _present(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    found: str | None = connection.scalar(_PRESENT)
-    return found

@@ -14,8 +14,7 @@ from core.concurrency.thread_pool import seconds_left
 _LATE = 0.5
 """Seconds after the end of a call until its connection is given up."""
 
-
-_WATCHED = {"keepalives_idle": 1, "keepalives_interval": 1, "tcp_user_timeout": 3000}
+WATCHED = {"keepalives_idle": 1, "keepalives_interval": 1, "tcp_user_timeout": 3000}
 """A server that has vanished from the network is noticed in four seconds, however long it may take
 to answer: for calls of operators that may be long."""
 
@@ -52,6 +51,6 @@ def bounded_connection(
     seconds: float, _dialect: object, _record: object, words: list[Any], options: dict[str, Any]
 ) -> BoundedConnection:
     """Connect; for SQLAlchemy's event `do_connect`."""
-    connection = BoundedConnection.connect(*words, **options | _WATCHED)
+    connection = BoundedConnection.connect(*words, **options | WATCHED)
     connection.seconds = seconds
     return connection

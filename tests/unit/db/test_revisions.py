@@ -5,7 +5,9 @@ from pathlib import Path
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from core.db.revisions import known_revisions, newest_revision
+import core.db.law_tables  # noqa: F401 -- so that `Base` knows these tables, too
+from core.db.revisions import TABLES, known_revisions, newest_revision
+from core.db.tables import Base
 
 CHECKOUT = Path(__file__).parents[3]
 
@@ -21,3 +23,8 @@ def test_each_revision_follows_the_one_before() -> None:
     assert len(scripts.get_heads()) == 1
     assert set(known_revisions()) == set(line)
     assert newest_revision() == scripts.get_current_head()
+
+
+def test_the_tables_that_are_looked_for_are_all() -> None:
+    """`/ready` and `check` name each table that is missing, without importing SQLAlchemy."""
+    assert set(TABLES) == set(Base.metadata.tables)
