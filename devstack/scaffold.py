@@ -129,8 +129,9 @@ def main(arguments: Sequence[str]) -> int:
 def _next(kind: str, name: Name, folder: Path) -> str:
     words = name.words
     if kind == "external":
-        made = shlex.quote(str(folder / words["dashed"]))
-        return f"next: cd {made} && pip install -e '.[dev]' && pytest"
+        made, checkout = (shlex.quote(str(each)) for each in (folder / words["dashed"], ROOT))
+        python = shlex.quote(sys.executable)
+        return f"next: cd {made} && PYTHONPATH={checkout} {python} -m pytest"
     test = next(path for path in FILES[kind] if path.startswith("tests/"))
     return f'next: make test ARGS="{Template(test).substitute(words)}"'
 

@@ -90,10 +90,41 @@ def test_a_package_of_its_own(
 
 
 def test_the_next_step_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Also with a space in the folder's name."""
+    """Also with a space in the folder's name, and where the environment is empty.
+
+    The package's tests run all three, and none of what they run comes from another interpreter.
+    """
     folder = tmp_path / "a folder"
     assert main(["external", "shiny-link", "--into", str(folder)]) == 0
-    assert f"next: cd '{folder}/shiny-link' && pip" in capsys.readouterr().out
+    *_, line = capsys.readouterr().out.splitlines()
+    command = line.removeprefix("next: ")
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f"{command} -p no:cacheprovider"],
+        env={"PATH": "/usr/bin:/bin"},
+        cwd="/",
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=CEILING,
+    )
+    assert "3 passed" in ran.stdout, ran.stdout + ran.stderr
+
+
+def test_the_rules_are_tried_by_the_checkouts_python(tmp_path: Path) -> None:
+    """Also where the package is tested by another one, which has nothing of the host."""
+    scaffold("external", Name.of("shiny-link"), tmp_path)
+    package, checkout = tmp_path / "shiny-link", tmp_path / "checkout"
+    kit, python = checkout / "devstack" / "conformance", checkout / ".venv" / "bin" / "python"
+    kit.mkdir(parents=True)
+    (kit / "__init__.py").touch()
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\necho "$PYTHONPATH: $@" > "{tmp_path}/asked"\n')
+    python.chmod(0o755)
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(checkout)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    subprocess.run(command, cwd=package, env=environment, check=True, capture_output=True)
+    asked = (tmp_path / "asked").read_text().split()
+    assert asked[:4] == [f"{checkout}:", "-m", "devstack.conformance", "shiny_link"]
 
 
 @pytest.mark.parametrize("name", ["", "2nd", "a.b", "../x", "class", "ä"])
