@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from core.errors import ConfigurationError, PluginFailedError
 from devstack.conformance.cases import SECTIONS, Case
-from devstack.conformance.watching import frames_of
+from devstack.conformance.watching import frames_of, trim_output
 from lib.web import http_client
 from pipeline.config.parser import parse
 from pipeline.connections import registry
@@ -41,6 +41,8 @@ ACCIDENTS = (TypeError, AttributeError, NameError, KeyError, IndexError, Asserti
 
 MOST_OF_ERROR = 100_000
 """Characters of an error that are looked at."""
+MOST_PRINTED = 5_000_000
+"""Bytes that are kept of what the plugin prints."""
 MOST_LOGGED = 5_000_000
 """Characters of the log of one call that are looked at."""
 
@@ -186,6 +188,17 @@ class Host:
             facts.secrets = secret
         return facts
 
+    def place(self) -> list[tuple[str, int]]:
+        """File and line of the function that is called, or those by which the import fails."""
+        try:
+            module = import_module(self.case.module)
+        except BaseException as error:  # noqa: BLE001 -- importing a plugin may raise anything
+            return frames_of(error)
+        function = getattr(module, CONTRACTS[self.case.kind].needed, None)
+        code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
+        file = getattr(code, "co_filename", inspect.getsourcefile(module) or "")
+        return [(file, getattr(code, "co_firstlineno", 1))]
+
     async def put(self, document: Document) -> None:
         """Store a vCon as it is."""
         text = json.dumps(document, ensure_ascii=False)
@@ -216,6 +229,7 @@ class Host:
             _describe(ran, error)
         ran.vcon = await self.read(uuid)
         ran.saved = None if ran.error else await self.saved(uuid, seconds, plugin)
+        trim_output(MOST_PRINTED)
         ran.log_places = self.log.places
         ran.log = self.log.take()
         return ran

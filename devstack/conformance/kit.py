@@ -17,7 +17,7 @@ from devstack.conformance.documents import Document
 from devstack.conformance.host import Facts, Ran
 from devstack.conformance.proxy import Mode, ToxicProxy
 from devstack.conformance.redirect import Upstream, places, redirected
-from devstack.conformance.subject import OutOfTimeError, Subject, SubjectError
+from devstack.conformance.subject import OutOfTimeError, Subject, SubjectError, own_place
 from devstack.conformance.verdict import Verdict, failed, not_applicable, not_tried
 
 RUNS = 1000
@@ -222,7 +222,14 @@ class Kit:
     def where(self, frames: Iterable[tuple[str, int]] = ()) -> str:
         """The deepest of these lines that is the plugin's, or that of its main function."""
         own = [(file, line) for file, line in frames if self._is_own(file)]
-        file, line = own[-1] if own else (self.facts.file, self.facts.line)
+        return self._place(*(own[-1] if own else (self.facts.file, self.facts.line)))
+
+    def place(self) -> str:
+        """The line to change of a plugin that cannot be loaded."""
+        found = own_place(self.given.module, self.main.ask("place"))
+        return self._place(*found) if found else self.given.module
+
+    def _place(self, file: str, line: int) -> str:
         with contextlib.suppress(ValueError):
             file = str(Path(file).relative_to(Path.cwd()))
         return f"{file}:{line}"

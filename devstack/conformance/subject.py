@@ -180,11 +180,17 @@ class Subject:
         )
 
 
-def place_in(module: str, frames: Sequence[tuple[str, int]]) -> str:
-    """The deepest of these lines that is in the module's own file or folder; "" if none is."""
+def own_place(module: str, frames: Sequence[tuple[str, int]]) -> tuple[str, int] | None:
+    """The deepest of these lines that is in the module's own file or folder; None if none is."""
     name = module.rpartition(".")[2]
     own = [each for each in frames if name in Path(each[0]).parts or Path(each[0]).stem == name]
-    return f"{own[-1][0]}:{own[-1][1]}" if own else ""
+    return own[-1] if own else None
+
+
+def place_in(module: str, frames: Sequence[tuple[str, int]]) -> str:
+    """The same as `file:line`; "" if none is."""
+    found = own_place(module, frames)
+    return f"{found[0]}:{found[1]}" if found else ""
 
 
 def frames_in(text: str, *, newest_first: bool = False) -> list[tuple[str, int]]:

@@ -25,14 +25,12 @@ from urllib.parse import urlsplit
 from core.errors import ConfigurationError
 from devstack.conformance import descendants, growing
 from devstack.conformance.cases import Case
-from devstack.conformance.host import Host, kind_in, refusal, unreadable
-from devstack.conformance.watching import Warned, Watch, open_sockets, threads
+from devstack.conformance.host import MOST_PRINTED, Host, kind_in, refusal, unreadable
+from devstack.conformance.watching import Warned, Watch, open_sockets, settings, threads
 from lib import limits
 from lib.vcon_library import prepare
 from lib.vcon_server import aliases
 
-MOST_PRINTED = 5_000_000
-"""Characters of what a plugin prints that are looked at."""
 THREAD_SECONDS = 1.0
 """How long threads may take to end."""
 
@@ -81,7 +79,7 @@ class _Subject:
         port = urlsplit(order.redis_url).port or 6379
         self._case, self._port = order.case, port
         self._folder = Path(order.folder)
-        self._watch, self._warned = Watch(port), Warned()
+        self._watch, self._warned, self._settings = Watch(port), Warned(), settings()
         self._host = Host(order.case, order.redis_url)
         self._loop = asyncio.new_event_loop()
         self._threads: list[str] = []
@@ -114,6 +112,10 @@ class _Subject:
         self._threads = threads()
         self._watch.arm()
         return facts
+
+    async def do_place(self) -> list[tuple[str, int]]:
+        """Files and lines, of which the last one in the plugin is to be changed."""
+        return self._host.place()
 
     async def do_refusal(self, options: dict[str, Any]) -> str | None:
         """The refusal of other options; None if they are taken."""
@@ -177,6 +179,7 @@ class _Subject:
         growing.drop_modules(self._case.module)
         return {
             "threads": left,
+            "changed": sorted(n for n, each in settings().items() if each != self._settings[n]),
             "processes": descendants.names_below(os.getpid()),
             "sockets": sockets,
             "tasks": [each for each in tasks if "redis" not in each],

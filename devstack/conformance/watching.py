@@ -7,6 +7,7 @@ out of this machine: a plugin is tried with stand-ins or through the kit's proxy
 import contextlib
 import gc
 import inspect
+import locale
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 LOCAL = ("127.", "::1", "localhost", "0.0.0.0")  # noqa: S104 -- compared with, not bound
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND
 STARTS = ("_thread.start_new_thread", "os.fork", "os.posix_spawn", "subprocess.Popen")
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.link", "os.symlink", "os.truncate")
 UNWATCHED = ("/dev/", "/proc/", "/sys/")
 MOST_FRAMES = 200
@@ -176,6 +178,26 @@ def threads() -> list[str]:
     """The names of the live threads that a plugin or its library has started."""
     ours = ("MainThread", "plugin_", "asyncio_", "conformance", "redis ")
     return sorted(each.name for each in threading.enumerate() if not each.name.startswith(ours))
+
+
+def settings() -> dict[str, str]:
+    """What a plugin may change for all others in its process, by name."""
+    mask = os.umask(0)
+    os.umask(mask)
+    handlers = {f"the handler of {each.name}": str(signal.getsignal(each)) for each in STOPPING}
+    folder = str(Path("/proc/self/cwd").readlink())
+    return {
+        "the folder": folder,
+        "umask": oct(mask),
+        "locale": locale.setlocale(locale.LC_ALL),
+    } | handlers
+
+
+def trim_output(most: int) -> None:
+    """Forget what this process has printed into its file after so many bytes."""
+    with contextlib.suppress(OSError):  # it may have closed its output, or put another in its place
+        if os.fstat(1).st_size > most:
+            os.ftruncate(1, most)
 
 
 def blocks() -> int:

@@ -42,7 +42,7 @@ RULES: tuple[Rule, ...] = (
     Rule("no files", "it leaves no files but where its options say", processes.files, quick=False),
     Rule(
         "closes",
-        "it leaves no threads, processes, connections or warnings at its end",
+        "it leaves no threads, processes, connections, warnings or changes of its process",
         processes.closes,
         quick=False,
     ),

@@ -25,12 +25,12 @@ def holds(kit: Kit) -> Verdict:
         kit.load()
     except ConfigurationError as error:
         if not kit.peers:
-            return failed(str(error), kit.given.module)
+            return failed(str(error), kit.place())
         kit.direct()
         try:
             kit.load()
         except ConfigurationError:
-            return failed(str(error), kit.given.module)
+            return failed(str(error), kit.place())
     except SubjectError as error:
         where = place_in(kit.given.module, error.frames) or kit.given.module
         return failed(str(error).strip().splitlines()[-1], where)

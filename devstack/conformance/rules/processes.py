@@ -191,7 +191,10 @@ def closes(kit: Kit) -> Verdict:
     left = kit.left
     told = [f"{name}: {', '.join(left[name])}" for name in CLOSED if left[name]]
     told += left["warnings"]
+    told += [f"it changed for the whole process: {', '.join(left['changed'])}"] * bool(
+        left["changed"]
+    )
     if told:
         begun = left["started"] if left["threads"] or left["processes"] else ()
         return failed("; ".join(told), kit.where(begun))
-    return passed("no threads, processes, connections, tasks or warnings are left")
+    return passed("no threads, processes, connections, tasks, warnings or changes are left")

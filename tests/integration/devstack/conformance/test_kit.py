@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from devstack.conformance import descendants, subject
+from devstack.conformance import descendants, documents, host, subject
 from devstack.conformance import kit as kits
 from devstack.conformance.__main__ import main
 from devstack.conformance.cases import Case
@@ -137,10 +137,11 @@ def test_what_cannot_be_tried(
 @pytest.mark.parametrize(
     ("text", "seen", "line"),
     [
-        ("import sys\nsys.exit(3)\n", "SystemExit: 3", "1"),
+        ("import sys\nsys.exit(3)\n", "SystemExit: 3", "ends.py:2"),
         ("import os\nos._exit(3)\n", "its process ended, exit code 3", ""),
-        ("raise RuntimeError('no')\n", "no", "1"),
-        ("def run(a, b): ...\n", "is defined as run(a, b)", ""),
+        ("raise RuntimeError('no')\n", "no", "ends.py:1"),
+        ("\ndef run(a, b): ...\n", "is defined as run(a, b)", "ends.py:2"),
+        ("run = 3\n", "run is not a function", "ends.py:1"),
     ],
 )
 def test_a_module_that_ends_its_process(
@@ -151,6 +152,7 @@ def test_a_module_that_ends_its_process(
     found = verdicts(Case("ends", "link"), redis_url, "run twice")
     assert found["contract"].verdict.outcome == "fail"
     assert seen in found["contract"].verdict.seen
+    assert line in found["contract"].verdict.where
     assert found["run twice"].verdict.seen == "a chain cannot load it"
 
 
@@ -284,6 +286,37 @@ def runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+@pytest.mark.parametrize(
+    ("body", "changed"),
+    [
+        ("import os; os.chdir('/'); os.umask(0)", "the folder, umask"),
+        ("import locale; locale.setlocale(locale.LC_ALL, 'C')", "locale"),
+    ],
+)
+def test_changes_of_the_process(folder: Path, redis_url: str, body: str, changed: str) -> None:
+    """They concern all other plugins of a worker."""
+    (folder / "alters.py").write_text(
+        "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"def run(vcon_uuid, link_name, opts):\n    {body}\n"
+    )
+    closes = verdicts(Case("alters", "link"), redis_url, "closes")["closes"].verdict
+    assert closes.outcome == "fail"
+    for each in (*changed.split(", "), "the handler of SIGTERM"):
+        assert each in closes.seen
+
+
+def test_what_a_plugin_prints_does_not_fill_the_disk(folder: Path, redis_url: str) -> None:
+    """The beginning of it is kept, and looked at for secrets."""
+    (folder / "loud.py").write_text(
+        f"def run(vcon_uuid, link_name, opts):\n    print('x' * {host.MOST_PRINTED + 1})\n"
+    )
+    with subject.Subject(subject.context(), Case("loud", "link"), redis_url) as started:
+        started.load()
+        for _ in range(2):
+            assert not started.run(documents.rich()).error
+            assert len(started.ask("output")) == host.MOST_PRINTED
 
 
 @pytest.mark.parametrize(
