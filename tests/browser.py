@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 LOCAL_SCHEMES = ("about:", "blob:", "data:")
 """Of addresses that are in the browser itself."""
-SECONDS = 15
+SECONDS = 60
 """How long an action or an expectation waits for the page."""
 REPORTS = """
 document.addEventListener("securitypolicyviolation", event =>

@@ -124,12 +124,12 @@ class Operations:
             raise RuntimeError("the board is not running")
         self._hub.request(service.id, action, fields, requester)
 
-    async def wait_for(self, predicate: Predicate, within: float = 10.0) -> None:
+    async def wait_for(self, predicate: Predicate, within: float = 60.0) -> None:
         """Return when the predicate is true; raises TimeoutError after `within` seconds."""
         await self._watch.wait_for(predicate, within)
 
     async def wait_joined(
-        self, service: Service, count: int = 1, within: float = 10.0
+        self, service: Service, count: int = 1, within: float = 60.0
     ) -> list[ConsumerConnection]:
         """The service's consumers, when at least `count` are in the rotation."""
         await self.wait_for(lambda: len(self.joined(service)) >= count, within)

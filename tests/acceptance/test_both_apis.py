@@ -17,7 +17,7 @@ from devstack.deployment import Deployment, console_address
 from devstack.up import operator_line, paste
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-SECONDS = 30.0
+SECONDS = 60.0
 POLL_SECONDS = 0.05
 
 

@@ -28,7 +28,7 @@ SAMPLES = {
     path.stem: json.loads(path.read_text()) for path in (TESTS.parent / "samples").glob("*.json")
 }
 PLUGINS = (TESTS / "plugins" / "simple-link", TESTS / "plugins" / "storages")
-DONE_SECONDS = 20.0
+DONE_SECONDS = 60.0
 POLL_SECONDS = 0.05
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"

@@ -33,7 +33,7 @@ CUSTOMER = "customer_data", KEYS["customer_data"][0]
 OUT = {"customer_data": "customers_out", "support_calls": "support_out", "sales_leads": "sales_out"}
 LISTS = ("customer_data", "support_calls", "sales_leads", "ours", "customers_out")
 NO_LISTS = ("nowhere", "", "DLQ:customer_data", "vcons", "pc:workers", "customer_data ")
-PATIENCE = 20.0
+PATIENCE = 60.0
 MOST_BYTES = 20_000
 
 TOO_LARGE = a_vcon(subject="x" * MOST_BYTES)

@@ -80,7 +80,7 @@ async def test_runs_that_wait_for_a_deleted_vcon_are_cancelled(ops: Operations) 
     assert ops.list("run:main") == []
     assert orjson.loads(ops.client.lindex(keys.HISTORY, 0))["run_id"] == run_id
     assert 0 < ops.client.ttl(keys.run(run_id)) <= RUN_EXPIRY
-    heard = [listening.get_message(timeout=20) for _ in range(2)]
+    heard = [listening.get_message(timeout=60) for _ in range(2)]
     assert heard[1]["data"] == run_id
     listening.close()
 

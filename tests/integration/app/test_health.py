@@ -18,7 +18,7 @@ from app.readiness import Readiness
 from core.db.database import Database
 from core.settings import DatabaseSettings
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def page(accept: str) -> tuple[bytes, str]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PICTURES = ROOT / "docs" / "images" / "console"
 WRITE = "WRITE_SCREENSHOTS"
 """Set to write the pictures of docs/console.md."""
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1440, "height": 720}
 

@@ -88,7 +88,7 @@ async def test_postgres_is_away_before_the_step(
     away.clear()
     await kept.redis.command("ZADD", "pc:later", "XX", 0, f"in\n{aside.claim.element}")
     [crew] = kept.crews
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         ended = await kept.finished()
     assert crew is not None
     assert (ended.status, ended.claim.attempt) == ("done", 1)

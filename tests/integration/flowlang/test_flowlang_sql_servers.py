@@ -47,7 +47,7 @@ async def test_a_cancelled_task_leaves_nothing_behind(database: Opened) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
     assert await database.rows("SELECT name FROM people") == []
-    async with asyncio.timeout(30):  # the server lists a killed statement a little longer
+    async with asyncio.timeout(60):  # the server lists a killed statement a little longer
         while await database.rows(BUSY[kind]) != [{"n": 0}]:  # noqa: ASYNC110 - a server's event
             await asyncio.sleep(0)
 

@@ -11,7 +11,7 @@ from typing import Any
 from http_api.serving.connections import ServerLimits
 from http_api.serving.server import ApiServer
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 HOST = b"Host: api\r\n"
 CLOSE = b"Connection: close\r\n"
 

@@ -22,7 +22,7 @@ from lib.web.http_client import close, connections, fit, following_client, share
 from lib.web.http_retry import HttpRetry, VendorError, call_vendor, is_transient
 
 MANY = 150
-CEILING_SECONDS = 20
+CEILING_SECONDS = 60
 
 
 class Server:

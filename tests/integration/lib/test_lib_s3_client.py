@@ -35,7 +35,7 @@ def peer(heads: list[bytes]) -> Peer:
     """The URL of a server that answers each request's head with this, and closes."""
 
     def answer(connection: socket.socket, start: bytes) -> None:
-        connection.settimeout(10)
+        connection.settimeout(60)
         head = b""
         while HEAD_ENDS not in head and (chunk := connection.recv(65536)):
             head += chunk

@@ -50,7 +50,7 @@ async def test_a_plugin_in_a_thread_may_have_an_event_loop_of_its_own(store: Vco
             assert await AsyncVconRedis().get_vcon_dict(document["uuid"]) == document
 
     plugins = [asyncio.to_thread(asyncio.run, reads()) for _ in range(4)]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.gather(reads(), reads(), *plugins)
 
 

@@ -25,7 +25,7 @@ from tests.plugins.scene import TAGGED, canonical
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
 HIDDEN = canary("hidden-word")
-CEILING_SECONDS = 15
+CEILING_SECONDS = 60
 
 
 class Receiver(StandIn):

@@ -19,7 +19,7 @@ from tests.integration.support.vendors_scene import ANSWER, DEEPGRAM, HEARD, QUI
 
 LISTEN, PROXIED = "/v1/listen", "/audio/transcriptions"
 KEY = canary("key-of-the-vendor")
-CEILING_SECONDS = 20
+CEILING_SECONDS = 60
 MISSING = "00000000-0000-8000-8000-000000000000"
 
 

@@ -29,7 +29,7 @@ print("counted", flush=True)
 sys.stdin.read()
 """
 ROOT = Path(__file__).parents[3]
-PATIENCE = 20.0
+PATIENCE = 60.0
 DEATHS, STUCK = "patchcord_worker_deaths_total", "patchcord_stuck_threads"
 
 type Worker = subprocess.Popen[str]

@@ -7,19 +7,24 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from core.concurrency.backoff import Backoff
 from core.errors import ConfigurationError
 from devstack.plugboard import Variant
 from tests.integration.support.consumer import Attempts, Consumer, consumer
+from tests.integration.support.plugboard_scene import PATIENCE
 from tests.unit.support.actions_for_tests import Echo
 
 TOO_LONG = "HTTP/1.0 414 Request-URI Too Long\r\nconnection: close\r\n\r\n"
 
 
 @asynccontextmanager
-async def locked_out(refusal: str) -> AsyncIterator[tuple[Consumer, Attempts]]:
+async def locked_out(
+    refusal: str, pause: float = 0.001
+) -> AsyncIterator[tuple[Consumer, Attempts]]:
     """A client that was joined and now meets `refusal` wherever it connects."""
     attempts = Attempts()
-    async with consumer(Echo, reconnect=attempts.backoff) as running:
+    backoff = Backoff(first=pause, cap=10 * pause, jitter=attempts)
+    async with consumer(Echo, reconnect=backoff) as running:
         connection = await running.joined()
         running.board.faults.refuse_connects = refusal
         connection.abort()
@@ -178,8 +183,8 @@ async def test_a_client_that_was_never_joined_may_have_a_wrong_token(
 
 async def test_leaving_ends_the_pause() -> None:
     """A leave ends the pause before the next attempt."""
-    async with locked_out("") as (running, attempts):
+    async with locked_out("", pause=3600) as (running, attempts):
         await attempts.further(1)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE):
             await running.client.leave(0)
             await running.ended()

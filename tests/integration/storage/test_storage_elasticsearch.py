@@ -33,7 +33,7 @@ ITS_NAMES = [
     "attachments_tenant",
     "analysis_transcript",
 ]
-CEILING_SECONDS = 20
+CEILING_SECONDS = 60
 
 
 @pytest.fixture(autouse=True)

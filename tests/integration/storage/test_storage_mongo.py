@@ -21,7 +21,7 @@ mongo = Later("storage.mongo")
 VCON = canonical(TAGGED) | {"created_at": "2025-02-28T23:30:00.123456-05:00"}
 UUID = VCON["uuid"]
 MISSING = "00000000-0000-8000-8000-000000000000"
-CEILING_SECONDS = 30
+CEILING_SECONDS = 60
 EMPTY = b"\x05\0\0\0\0"  # a document in BSON
 
 

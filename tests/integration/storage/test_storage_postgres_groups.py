@@ -19,7 +19,7 @@ from tests.integration.support.postgres_scene import as_options, as_settings
 from tests.plugins.scene import TAGGED, canonical
 
 VCON = canonical(TAGGED)
-CEILING_SECONDS = 30
+CEILING_SECONDS = 60
 READ = "SELECT vcon_json FROM vcons WHERE id = %s"
 BLOCKED = "SELECT 1 FROM pg_locks WHERE NOT granted"
 

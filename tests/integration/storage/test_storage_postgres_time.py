@@ -20,7 +20,7 @@ from tests.plugins.scene import TAGGED, canonical, connected
 
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
-CEILING_SECONDS = 20
+CEILING_SECONDS = 60
 PROCESSES = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name = 'patchcord'"
 
 

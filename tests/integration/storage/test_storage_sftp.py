@@ -22,7 +22,7 @@ UUID = VCON["uuid"]
 NAME = f"vcon_{UUID}_20250301T043000Z.json"
 PLAIN = f"vcon_{UUID}.json"
 OTHER = "00000000-0000-8000-8000-000000000000"
-CEILING_SECONDS = 30
+CEILING_SECONDS = 60
 
 
 @pytest.fixture(autouse=True)

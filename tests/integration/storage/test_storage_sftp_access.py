@@ -20,7 +20,7 @@ asyncssh = Later("asyncssh")
 sftp = Later("storage.sftp")
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
-CEILING_SECONDS = 30
+CEILING_SECONDS = 60
 WORD = canary("passphrase-of-the-key")
 
 

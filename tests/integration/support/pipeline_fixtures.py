@@ -47,7 +47,7 @@ from schemas.run import Run
 from tests.integration.support.law_gates import Purposes
 from tests.integration.support.recording_queues import Ended, RecordingQueues
 
-PATIENCE = 20.0  # seconds; a ceiling, reached only when something is broken
+PATIENCE = 60.0  # seconds; a ceiling, reached only when something is broken
 
 
 def postgres_calls() -> BoundedCalls:

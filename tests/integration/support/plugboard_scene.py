@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from devstack.plugboard import DevelopmentPlugboard, PlugboardSettings, Service, Token
 
 Frame = dict[str, Any]
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class Client:

@@ -113,6 +113,6 @@ async def test_what_fails_too_late_is_logged(
 
 async def until_none_is_stuck(pool: BlockingPool) -> None:
     """Return when every thread is back."""
-    async with asyncio.timeout(10):  # a ceiling
+    async with asyncio.timeout(60):  # a ceiling
         while pool.stuck:  # noqa: ASYNC110 -- that a thread has ended is no event
             await asyncio.sleep(0.001)

@@ -16,7 +16,7 @@ from core.errors import InvalidError, TooLargeError, UnavailableError
 
 ROOT = Path(__file__).parents[3]
 MEMORY = 512 * 1024 * 1024
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

@@ -197,7 +197,7 @@ async def test_parallel_branches_run_at_once_and_fail_together(run: Run) -> None
     met = asyncio.Barrier(2)
 
     async def meet() -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await met.wait()
 
     told = await run(

@@ -7,7 +7,7 @@ import pytest
 from core.errors import UnavailableError
 from http_api.serving.admission import WAITING_FOR_EACH, Admission
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 async def test_places_are_given_in_the_order_of_arrival() -> None:

@@ -20,7 +20,7 @@ from core.rpc import dispatcher
 from core.rpc.dispatcher import Dispatcher, stepwise
 from tests.unit.support.actions_for_tests import TestAction
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class Lines(logging.Handler):

@@ -85,7 +85,7 @@ async def test_an_async_plugin_runs_on_the_loop(calls):
 
 async def test_sync_plugins_run_side_by_side_as_far_as_there_are_threads(calls):
     """Two plugins meet; they could not with one thread."""
-    met = threading.Barrier(2, timeout=20)
+    met = threading.Barrier(2, timeout=60)
     await asyncio.gather(*(calls.call(met.wait, is_async=False) for _ in range(2)))
 
 

@@ -9,7 +9,7 @@ import pytest
 from pipeline.worker import fitness
 from pipeline.worker.fitness import Fitness, damage
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def test_a_process_that_is_well_finds_nothing() -> None:

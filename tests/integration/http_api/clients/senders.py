@@ -153,7 +153,7 @@ class Audio(Sender):
     def depth(self) -> int:
         """The length of the first list."""
         answer = self.send(
-            "GET", self.url + "/stats/queue", params={"list_name": self.lists[0]}, timeout=10
+            "GET", self.url + "/stats/queue", params={"list_name": self.lists[0]}, timeout=60
         )
         return int(answer.json()["depth"])
 

@@ -113,7 +113,7 @@ class LoadTest(Program):
 
     def probe(self) -> int:
         """Whether something answers; without a token."""
-        return self.send("GET", f"{self.url}/vcon", timeout=5).status
+        return self.send("GET", f"{self.url}/vcon", timeout=60).status
 
     def configuration(self) -> Any:
         """The configuration, to be changed."""
@@ -144,4 +144,4 @@ class Admin(Program):
 
     def documentation(self) -> bytes:
         """The page behind the link, which a browser opens without a token."""
-        return self.send("GET", f"{self.url}/docs", timeout=5).content
+        return self.send("GET", f"{self.url}/docs", timeout=60).content

@@ -1,0 +1,63 @@
+"""No test gives up after a time that a busy machine may need."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from tests.unit.support.source_files import ROOT
+
+LEAST = 30
+"""Seconds: nothing in the suite takes so long at one place, also beside several other processes."""
+NAMES = re.compile(r"(PATIENCE|CEILING|CEILING_SECONDS|DONE_SECONDS)")
+EXPECTED = "TimeoutError"
+
+
+def short(tree: ast.Module) -> list[ast.AST]:
+    """Constants of such names, and literal timeouts, that are too short; but for expected ones."""
+    expected = {
+        inner
+        for outer in ast.walk(tree)
+        if isinstance(outer, ast.With) and EXPECTED in ast.unparse(outer.items[0])
+        for inner in ast.walk(outer)
+    }
+    found = []
+    for node in set(ast.walk(tree)) - expected:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=seconds)):
+                is_ceiling = NAMES.fullmatch(name) is not None
+            case ast.Call(args=[ast.Constant(value=seconds)]):
+                is_ceiling = ast.unparse(node.func) == "asyncio.timeout" and seconds is not None
+            case _:
+                continue
+        if is_ceiling and seconds < LEAST:
+            found.append(node)
+    return found
+
+
+def test_every_ceiling_is_high() -> None:
+    """It is reached only when something is broken, however busy the machine is."""
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    trees = {str(file.relative_to(ROOT)): ast.parse(file.read_bytes()) for file in files}
+    assert {name: found for name, tree in trees.items() if (found := lines(tree))} == {}
+
+
+def lines(tree: ast.Module) -> list[int]:
+    """The lines of what is too short."""
+    return sorted(each.lineno for each in short(tree) if isinstance(each, ast.stmt | ast.expr))
+
+
+def test_a_low_ceiling_is_found_unless_it_is_to_be_reached() -> None:
+    """As a constant and at its place."""
+    text = """
+PATIENCE = 5.0
+async def test():
+    async with asyncio.timeout(1):
+        pass
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            pass
+    async with asyncio.timeout(60), asyncio.timeout(None):
+        pass
+"""
+    assert lines(ast.parse(text)) == [2, 4]
