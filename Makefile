@@ -19,6 +19,9 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.12 --no-emit-ind
 	--custom-compile-command "make requirements" $(UPGRADE)
 EXTRAS = audio deepgram elasticsearch groq jq milvus mongo mysql openai s3 scitt sftp whisper
 
+# Images set it, and each process of the tests would then compile all that it imports, each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up image test venv check-plugin check-plugins chaos soak bench fuzz new-link new-storage new-action lint types check requirements sbom audit clean
 
