@@ -6,6 +6,7 @@ a test can compare the work for a text with that for twice the text, without loo
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -64,16 +65,15 @@ class CountingMatcher:
 
     def _sequence(self, nodes: list[Any]) -> _Try:
         tries = [self._node(str(kind), value) for kind, value in nodes]
-
-        def run(position: int, then: _Then) -> int | None:
-            def go_on(number: int, at: int) -> int | None:
-                if number == len(tries):
-                    return then(at)
-                return tries[number](at, lambda after: go_on(number + 1, after))
-
-            return go_on(0, position)
-
+        if not tries:
+            return lambda position, then: then(position)
+        run = tries.pop()
+        for each in reversed(tries):
+            run = self._joined(each, run)
         return run
+
+    def _joined(self, first: _Try, second: _Try) -> _Try:
+        return lambda position, then: first(position, lambda after: second(after, then))
 
     def _node(self, kind: str, value: Any) -> _Try:
         make = getattr(self, f"_{kind.lower()}", None)
@@ -83,9 +83,11 @@ class CountingMatcher:
         return self._character(kind, value)
 
     def _character(self, kind: str, value: Any) -> _Try:
+        fits = cache(partial(self._fits, kind, value))
+
         def run(position: int, then: _Then) -> int | None:
             self.steps += 1
-            if position >= len(self._text) or not self._fits(kind, value, self._text[position]):
+            if position >= len(self._text) or not fits(self._text[position]):
                 return None
             return then(position + 1)
 
@@ -170,6 +172,10 @@ class CountingMatcher:
 
     def _repeat(self, value: Any, *, greedy: bool) -> _Try:
         least, most, body = self._bounds(value)
+        [(kind, what), *others] = value[2]
+        if not others and not hasattr(self, f"_{str(kind).lower()}"):
+            fits = cache(partial(self._fits, str(kind), what))
+            return (self._most_of if greedy else self._least_of)(least, most, fits)
 
         def run(position: int, then: _Then) -> int | None:
             def again(count: int, at: int) -> int | None:
@@ -190,6 +196,38 @@ class CountingMatcher:
                 return second() if end is None else end
 
             return again(0, position)
+
+        return run
+
+    def _most_of(self, least: int, most: float, fits: Callable[[str], bool]) -> _Try:
+        """Repetition of one character, in a loop; the steps are those of `_repeat`."""
+
+        def run(position: int, then: _Then) -> int | None:
+            text, at = self._text, position
+            while at - position < most and at < len(text) and fits(text[at]):
+                at += 1
+            taken = at - position
+            self.steps += 2 * taken + (1 if taken >= most else 2)
+            ends = (then(position + count) for count in range(taken, least - 1, -1))
+            return next((end for end in ends if end is not None), None)
+
+        return run
+
+    def _least_of(self, least: int, most: float, fits: Callable[[str], bool]) -> _Try:
+        """The same, as few as possible."""
+
+        def run(position: int, then: _Then) -> int | None:
+            text, at = self._text, position
+            while True:
+                self.steps += 1
+                if at - position >= least and (end := then(at)) is not None:
+                    return end
+                if at - position >= most:
+                    return None
+                self.steps += 1
+                if at >= len(text) or not fits(text[at]):
+                    return None
+                at += 1
 
         return run
 
