@@ -147,12 +147,11 @@ def _log_calls_in(call: ast.Call) -> Iterator[tuple[ast.Call, str]]:
 
 def log_method(expression: ast.AST) -> str | None:
     """The name of the method, where the expression is `log.warning` or the like."""
-    if not isinstance(expression, ast.Attribute):
+    if not isinstance(expression, ast.Attribute) or expression.attr not in (*METHODS, "log"):
         return None
     receiver = ast.unparse(expression.value)
     name = receiver.rsplit(".", 1)[-1].strip("_").lower()
-    is_logger = name in LOGGERS or "getLogger(" in receiver
-    return expression.attr if is_logger and expression.attr in (*METHODS, "log") else None
+    return expression.attr if name in LOGGERS or "getLogger(" in receiver else None
 
 
 class _Reader:

@@ -8,6 +8,7 @@ that are commands of Redis; a test compares with the commands of a real server t
 import ast
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from pipeline.redis_client import keys
@@ -101,12 +102,15 @@ def _in_source() -> Iterator[str]:
     return _known(text for text in _strings() if _WORD.fullmatch(text))
 
 
-def _strings() -> Iterator[str]:
-    for room in ROOMS:
-        for path in sorted({*(ROOT / room).rglob("*.py")} - {LISTING}):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    yield node.value
+@cache
+def _strings() -> frozenset[str]:
+    return frozenset(
+        node.value
+        for room in ROOMS
+        for path in sorted({*(ROOT / room).rglob("*.py")} - {LISTING})
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
 
 
 def _known(names: Iterable[str]) -> Iterator[str]:

@@ -165,13 +165,19 @@ def edges(source: Source) -> set[str]:
     return imported - packages - {source.module}
 
 
+@cache
+def graph() -> dict[str, set[str]]:
+    """The modules that each module of the project imports."""
+    return {source.module: edges(source) for source in sources() if source.room != "alembic"}
+
+
 def test_imports_never_go_round() -> None:
     """No module imports itself over others, not even for its types alone."""
-    graph = {source.module: edges(source) for source in sources() if source.room != "alembic"}
-    while graph:
-        leaves = {module for module, imported in graph.items() if not imported & graph.keys()}
-        assert leaves, f"a cycle among {sorted(graph)}"
-        graph = {module: imported for module, imported in graph.items() if module not in leaves}
+    left = graph()
+    while left:
+        leaves = {module for module, imported in left.items() if not imported & left.keys()}
+        assert leaves, f"a cycle among {sorted(left)}"
+        left = {module: imported for module, imported in left.items() if module not in leaves}
 
 
 def test_only_the_settings_read_the_environment() -> None:
@@ -228,9 +234,8 @@ def test_small_files_have_a_reason() -> None:
     What a table lists is a file for each subject, however short: handlers of the HTTP API,
     pages of the console, operations of operators, commands, scenarios.
     """
-    graph = {source.module: edges(source) for source in sources() if source.room != "alembic"}
-    listed = {name for table in TABLES for name in (table, *graph[table])}
-    importers = Counter(name for imported in graph.values() for name in imported)
+    listed = {name for table in TABLES for name in (table, *graph()[table])}
+    importers = Counter(name for imported in graph().values() for name in imported)
     small = {
         source.path
         for source in sources()

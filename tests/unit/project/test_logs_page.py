@@ -28,7 +28,7 @@ def read(text: str) -> LogCall:
 
 def test_the_page_is_current() -> None:
     """The page is what `python -m devstack.pages.logs_page` would write now."""
-    assert logs_page.PAGE.read_text(encoding="utf-8") == page()
+    assert logs_page.PAGE.read_text(encoding="utf-8") == page(logged())
 
 
 def test_every_line_stands_on_the_page_and_no_other() -> None:

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from devstack.bootstrap import FILES, SERVICE
 from devstack.machine import UV_PIN
-from devstack.supply.pins import EXTRAS, excluded, names, read_pins
+from devstack.supply.pins import EXTRAS, Pin, excluded, names, read_pins
 from tests.unit.support.source_files import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -28,7 +29,7 @@ MACHINES = [
 @pytest.mark.parametrize("file", ALL, ids=lambda file: file.name)
 def test_every_package_has_hashes(file: Path) -> None:
     """Exact pins, each with the digest of every file of the release."""
-    pins = read_pins(file)
+    pins = pins_of(file)
     assert pins
     assert [pin.name for pin in pins if not pin.digests] == []
 
@@ -43,7 +44,7 @@ def test_all_files_have_the_same_versions() -> None:
     """They are installed together, and an extra beside the service."""
     found: dict[str, set[tuple[str, ...]]] = {}
     for file in ALL:
-        for pin in read_pins(file):
+        for pin in pins_of(file):
             found.setdefault(pin.name, set()).add((pin.version, *pin.digests))
     assert [name for name, versions in found.items() if len(versions) > 1] == []
 
@@ -63,23 +64,33 @@ def test_every_requirement_of_the_project_is_pinned() -> None:
 @pytest.mark.parametrize("extra", [None, *PROJECT["optional-dependencies"]])
 def test_the_files_are_whole(extra: str | None, machine: dict[str, str]) -> None:
     """`--no-deps` may install them: each need of each package is in them, on either machine."""
-    pins = read_pins(ROOT / SERVICE)
-    pins += read_pins(ROOT / EXTRAS / f"{extra}.txt") if extra else []
-    listed = {pin.name for pin in pins}
+    files = [ROOT / SERVICE, *([ROOT / EXTRAS / f"{extra}.txt"] if extra else [])]
+    listed = {pin.name for file in files for pin in pins_of(file)}
     lacking = {need for name in listed for need in needs_of(name, machine)} - listed
     assert lacking <= excluded(ROOT)
 
 
+@cache
+def pins_of(file: Path) -> list[Pin]:
+    """The pins of a file, read once for all tests."""
+    return read_pins(file)
+
+
+@cache
+def requirements_of(name: str) -> list[Requirement]:
+    """What an installed package asks for on any machine; nothing if it is not installed."""
+    try:
+        return [Requirement(each) for each in metadata.requires(name) or ()]
+    except metadata.PackageNotFoundError:
+        return []
+
+
 def needs_of(name: str, machine: dict[str, str]) -> set[str]:
     """What an installed package needs on a machine; none for one that is for another system."""
-    try:
-        needs = [Requirement(each) for each in metadata.requires(name) or ()]
-    except metadata.PackageNotFoundError:
-        return set()
     asked = {**machine, "extra": ""}
     return {
         canonicalize_name(each.name)
-        for each in needs
+        for each in requirements_of(name)
         if each.marker is None or each.marker.evaluate(asked)
     }
 

@@ -1,6 +1,7 @@
 """docs/security.md: each row has a test, and what it names exists."""
 
 import re
+from functools import cache
 
 import pytest
 
@@ -17,6 +18,7 @@ SETTINGS = re.findall(
 )
 NO_SETTINGS = {"ATTACH", "NAME", "REDIS_PASSWORD"}
 """A statement of SQL, what stands for any variable, and a variable of docker-compose.yml."""
+DEFINED = re.compile(r"^(?:async )?def (test_\w+)\(", re.MULTILINE)
 TEST = re.compile(r"`(test_\w+\.py)::(test_\w+)`")
 
 
@@ -30,15 +32,23 @@ def named(pattern: str) -> set[str]:
     }
 
 
+@cache
+def defined_tests() -> set[tuple[str, str]]:
+    """Every test, as the name of its file and its own."""
+    return {
+        (path.name, test)
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for test in DEFINED.findall(path.read_text(encoding="utf-8"))
+    }
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[2:60])
 def test_every_row_names_a_test_that_exists(row: str) -> None:
     """In its last column, with its file and its name."""
     tests = TEST.findall(row.rstrip("| ").rpartition(" | ")[2])
     assert tests
-    for file, test in tests:
-        defined = re.compile(rf"^(async )?def {test}\(", re.MULTILINE)
-        found = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob(file)]
-        assert any(map(defined.search, found)), f"{file}::{test}"
+    for named_test in tests:
+        assert named_test in defined_tests(), "::".join(named_test)
     assert not re.search(r"`test_\w+\.py`", row)
 
 
