@@ -18,11 +18,14 @@ from asyncio.subprocess import Process
 from collections.abc import Callable, Iterator
 from operator import itemgetter
 from subprocess import Popen
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lib.vcon_library import prepare
+
+if TYPE_CHECKING:
+    from psycopg import Connection
 
 SHORTEST = 8
 """What is shorter would be found by chance."""
@@ -165,9 +168,17 @@ def keep_redis(url: str) -> None:
 
 def keep_postgres(url: str) -> None:
     """Search the rows of every table of a database, too, but that of the service's own secrets."""
-    from tests.dumps import of_postgres
+    import psycopg
 
-    pieces = of_postgres(url, "service_secrets")
+    with psycopg.connect(url, autocommit=True) as connection:
+        keep_tables(connection)
+
+
+def keep_tables(connection: Connection[Any]) -> None:
+    """The same, over a connection that is open."""
+    from tests.dumps import of_database
+
+    pieces = of_database(connection, "service_secrets")
     for where, rows in itertools.groupby(pieces, key=itemgetter(0)):
         text = b"\n".join(value for _, value in rows)
         CANARIES.keep(f"the {where} of a test", text.decode(errors="replace"))

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.browser import browse, chromium
-from tests.canaries import LogSearch, keep_postgres, keep_redis
+from tests.canaries import LogSearch, keep_redis
 from tests.emptying import empty
 
 if TYPE_CHECKING:
@@ -142,11 +142,10 @@ def databases(postgres_server: Postgres, template_database: str) -> Databases:
 
 
 @pytest.fixture
-def database_name(postgres_server: Postgres, databases: Databases) -> Iterator[str]:
-    """The name of a migrated database of the test's own, without rows."""
+def database_name(databases: Databases) -> Iterator[str]:
+    """The name of a migrated database of the test's own, without rows; what is left is searched."""
     name, schema = databases.take()
     yield name
-    keep_postgres(postgres_server.url(name))
     databases.give_back(name, schema)
 
 

@@ -6,7 +6,8 @@ it is found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import compress
 from typing import Any
 
 import psycopg
@@ -15,6 +16,8 @@ from redis import Redis
 
 type Piece = tuple[str, bytes]
 """Where it stands, and what stands there."""
+type Table = tuple[str, str]
+"""Its schema and its name."""
 
 _READERS: dict[bytes, Callable[[Any, bytes], Any]] = {
     b"string": lambda client, key: client.get(key),
@@ -25,13 +28,13 @@ _READERS: dict[bytes, Callable[[Any, bytes], Any]] = {
     b"stream": lambda client, key: client.xrange(key),
     b"ReJSON-RL": lambda client, key: client.execute_command("JSON.GET", key),
 }
-_COLUMNS = """
-SELECT attname, atttypid = 'bytea'::regtype FROM pg_attribute
-WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
-"""
 _TABLES = """
-SELECT oid, relnamespace::regnamespace::text, relname FROM pg_class
-WHERE relkind IN ('r', 'm') AND relnamespace::regnamespace::text !~ '^(pg_|information_schema)'
+SELECT nspname, relname, array_agg(ARRAY[attname::text, atttypid::regtype::text] ORDER BY attnum)
+FROM pg_class
+JOIN pg_namespace ON pg_namespace.oid = relnamespace
+JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+WHERE relkind IN ('r', 'm') AND nspname !~ '^(pg_|information_schema)'
+GROUP BY pg_class.oid, nspname, relname ORDER BY pg_class.oid
 """
 
 
@@ -62,15 +65,31 @@ def _flat(value: Any) -> Iterator[bytes]:
 def of_postgres(url: str, *left_out: str) -> Iterator[Piece]:
     """Every row of every table that is not left out."""
     with psycopg.connect(url, autocommit=True) as connection:
-        for oid, schema, name in connection.execute(_TABLES).fetchall():
-            if name in left_out:
-                continue
-            columns = [
-                sql.SQL("{}" if is_bytes else "{}::text").format(sql.Identifier(column))
-                for column, is_bytes in connection.execute(_COLUMNS, [oid]).fetchall()
-            ]
-            rows = sql.SQL("SELECT {} FROM {}").format(
-                sql.SQL(", ").join(columns), sql.Identifier(schema, name)
-            )
-            for row in connection.execute(rows):
-                yield f"table {name}", b"\n".join(_flat([each for each in row if each is not None]))
+        yield from of_database(connection, *left_out)
+
+
+def of_database(connection: psycopg.Connection[Any], *left_out: str) -> Iterator[Piece]:
+    """The same, over a connection that is open."""
+    found = connection.execute(_TABLES).fetchall()
+    columns = {(schema, name): of_table for schema, name, of_table in found}
+    for schema, name in with_rows(connection, columns):
+        if name in left_out:
+            continue
+        values = [
+            sql.SQL("{}" if kind == "bytea" else "{}::text").format(sql.Identifier(column))
+            for column, kind in columns[schema, name]
+        ]
+        rows = sql.SQL("SELECT {} FROM {}").format(
+            sql.SQL(", ").join(values), sql.Identifier(schema, name)
+        )
+        for row in connection.execute(rows):
+            yield f"table {name}", b"\n".join(_flat([each for each in row if each is not None]))
+
+
+def with_rows(connection: psycopg.Connection[Any], tables: Iterable[Table]) -> list[Table]:
+    """Those of the tables that are not empty, by one query."""
+    names = list(tables)
+    exist = [sql.SQL("EXISTS (SELECT FROM {})").format(sql.Identifier(*name)) for name in names]
+    query = sql.SQL("SELECT ARRAY[{}]::bool[]").format(sql.SQL(", ").join(exist))
+    [[answers]] = connection.execute(query).fetchall()
+    return list(compress(names, answers))
