@@ -61,6 +61,8 @@ class Entry:
     """Those, if they are made."""
     original: bytes = field(default=b"", repr=False)
     """The signed form in which the vCon came, if a chain has opened it."""
+    verified_under: Trust | None = None
+    """Whose signatures count for these chains, if the original is verified."""
     taken: TakenText | None = None
     """What Redis gets in place of the document, where bodies are kept beside it."""
 
@@ -176,7 +178,8 @@ def _opened_entry(
     found = at_door(vcon, chains, trust, most_bytes, datetime.now(UTC))
     entry = entry_of(found.vcon, most_bytes, chains, media)
     warnings = [*found.warnings, *entry.warnings]
-    return replace(entry, original=found.original, warnings=warnings)
+    verified_under = trust if found.is_verified else None
+    return replace(entry, original=found.original, warnings=warnings, verified_under=verified_under)
 
 
 def _is_small_json(text: str | bytes) -> bool:

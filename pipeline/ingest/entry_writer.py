@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from core.concurrency.helper_process import Offload
@@ -26,13 +25,19 @@ _QUEUED = ("new", "replaced")
 
 
 def row_of(
-    entry: Entry, lists: Sequence[str], terms: Sequence[str], owner: str, request: Registration
+    entry: Entry,
+    original: bytes,
+    lists: Sequence[str],
+    terms: Sequence[str],
+    owner: str,
+    request: Registration,
 ) -> NewCustody:
-    """What custody gets of a request; one for no list is kept as long as Redis has the vCon."""
+    """What custody gets of a request; one for no list is kept as long as Redis has the vCon.
+
+    `original`: the one that stays beside the document, so that a recovery writes it again.
+    """
     carried_out = (entry.digest, request.lists, entry.received)
-    document = entry.document
-    if entry.original:
-        document = originals.in_one(document, entry.original)
+    document = originals.in_one(entry.document, original)
     return NewCustody(
         vcon_uuid=entry.vcon_uuid,
         lists=lists or [IN_REDIS],
@@ -67,9 +72,6 @@ class EntryWriter:
         has no use for is deleted again.
         """
         document: bytes | str = entry.in_redis
-        if entry.original:
-            await originals.offer(self._connection, entry.vcon_uuid, entry.original)
-            row = await self._with_kept_original(entry, row)
         large = _is_large(entry)
         script = ("ingest", entry.vcon_uuid)
         if large or entry.taken is not None:
@@ -96,16 +98,6 @@ class EntryWriter:
         if row is not None and used and reply[0] == "duplicate":
             await self._narrow(used, row.lists, reply[3:])
         return reply
-
-    async def _with_kept_original(self, entry: Entry, row: NewCustody | None) -> NewCustody | None:
-        """The row with the original that stays beside the document: a recovery writes it again."""
-        if row is None or not self._keeper.is_kept:
-            return row
-        how = entry.vcon_uuid, entry.digests
-        kept = await originals.kept_for(self._connection, *how)
-        if kept is None or kept == entry.original:
-            return row
-        return replace(row, document=originals.in_one(entry.document, kept))
 
     async def _narrow(self, ref: str, lists: Sequence[str], needed: Sequence[str]) -> None:
         """Release the lists that had the content before, and have a row for it, or had one."""

@@ -61,6 +61,7 @@ from pipeline.config.parser import Chain
 from pipeline.custody.carrying_out import CarryingOut, Row
 from pipeline.custody.keeper import Keeper, NoKeeper
 from pipeline.custody.rows import NEW_RUN, place_of, row_in_redis
+from pipeline.ingest import kept_originals
 from pipeline.ingest.entry import TERM_LIMITS, Entry, TermLimits, indexed
 from pipeline.ingest.entry_writer import EntryWriter, row_of
 from pipeline.ingest.idempotency import (
@@ -72,7 +73,7 @@ from pipeline.ingest.idempotency import (
     run_of,
 )
 from pipeline.ingest.vcon_hooks import VconHooks
-from pipeline.redis_client import keys, originals
+from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.slices import chunks
 from pipeline.vcon.envelope import named_in, unknown_to, unwelcome
@@ -163,20 +164,19 @@ class Intake:
         self._refuse_index(lists)
         index_keys, warnings = indexed(entry.index_keys, self._terms)
         entry.warnings.extend(warnings)
+        choice = await self._choice(entry)
         words = (
             entry.created_at,
-            _digests(entry),
+            _digests(entry, choice.lines),
             *(self._sorted_set, self._max_depth, self._trace_context()),
             *(owner.lineage, owner.claim),
             "" if key is None else keys.idempotent_digest(key),
             *(request.name, request.lists, entry.received),
         )
-        row = row_of(entry, lists, index_keys, owner.lineage, request) if in_custody else None
+        about = choice.original, lists, index_keys, owner.lineage, request
+        row = row_of(entry, *about) if in_custody else None
         state, *told = await self._writer.write(entry, row, words, len(lists), *lists, *index_keys)
-        if state in _REFUSALS:
-            raise _REFUSALS[state](entry.vcon_uuid)
-        if state == "full":
-            raise self._full(told[0])
+        self._check(state, told, entry)
         if state != "duplicate":
             self._tell_hooks(entry, lists)
         return Ingested(
@@ -185,6 +185,18 @@ class Intake:
             warnings=entry.warnings,
             document=entry.received_at(told[0]) if told else entry.document,
         )
+
+    def _check(self, state: str, told: Sequence[str], entry: Entry) -> None:
+        """Raise what the script refuses with."""
+        if state in _REFUSALS:
+            raise _REFUSALS[state](entry.vcon_uuid)
+        if state == "full":
+            raise self._full(told[0])
+
+    async def _choice(self, entry: Entry) -> kept_originals.Choice:
+        if not entry.original:
+            return kept_originals.NO_ORIGINAL
+        return await kept_originals.offer(self._connection, entry)
 
     def _tell_hooks(self, entry: Entry, lists: Sequence[str]) -> None:
         if self._hooks and self._hooks.configuration.plugins.hooks.on_vcon_created:
@@ -326,11 +338,10 @@ def _unsure(vcon_uuid: str) -> UnavailableError:
     return UnavailableError(msg)
 
 
-def _digests(entry: Entry) -> str:
-    """The lines that `ingest.lua` expects of an entry."""
+def _digests(entry: Entry, original: Sequence[str]) -> str:
+    """The lines that `ingest.lua` expects of an entry; the last are about its original."""
     size = str(len(entry.document)) if entry.taken else ""
-    original = originals.digest_of(entry.original) if entry.original else ""
-    lines = [entry.digest, entry.earlier_digest, size, original]
+    lines = [entry.digest, entry.earlier_digest, size, *original]
     return "\n".join(lines).rstrip("\n")
 
 

@@ -115,7 +115,7 @@ class Queueing:
         vcon_uuid = str(row.vcon_uuid)
         text, original = originals.apart(text)
         if original:
-            await originals.keep(self._connection, vcon_uuid, original)
+            await originals.offer(self._connection, vcon_uuid, original)
         size = len(text)
         text = text and await media.installed(self._connection).stripped(vcon_uuid, text)
         document = await staged(self._connection, text) if text else b""
@@ -135,6 +135,7 @@ class Queueing:
                 row.received,
                 storable_json(list(row.terms)),
                 size,
+                originals.digest_of(original) if original else "",
                 *(word for place in places for word in place),
             )
         )

@@ -1,13 +1,14 @@
 """The signed originals of vCons that were opened, byte for byte, beside their documents.
 
 `pc:signed:{uuid}` has the JSON of the outermost signed form. It is there as long as Redis knows the
-vCon (`pc:about:{uuid}`), and a duplicate does not replace it. Before a vCon is accepted its
-original has a name with the original's digest, under which it expires; the script that accepts the
-vCon renames it.
+vCon (`pc:about:{uuid}`), and a duplicate replaces it only if that is verified and the one that is
+kept is not (`pipeline.ingest.kept_originals`). Before a vCon is accepted its original is offered
+under a name with the original's digest, and expires; the script that accepts the vCon renames it.
 """
 
 import hashlib
 from collections.abc import Container
+from typing import NamedTuple
 
 import orjson
 
@@ -17,6 +18,15 @@ from pipeline.redis_client.driver.batches import ENCODING_ERRORS
 
 WAITING = 3600
 """Seconds for which an original waits for its vCon to be accepted."""
+ANY, NONE, UNKNOWN = "*", "", "-"
+"""In place of the digest of one that is kept: each; none; one of which the digest is not known."""
+
+
+class Kept(NamedTuple):
+    """An original that is kept, and what names it to the scripts (`parts/original.lua`)."""
+
+    text: bytes
+    name: str
 
 
 async def read(connection: RedisConnection, vcon_uuid: str) -> bytes | None:
@@ -32,15 +42,33 @@ async def read(connection: RedisConnection, vcon_uuid: str) -> bytes | None:
 
 async def kept_for(
     connection: RedisConnection, vcon_uuid: str, digests: Container[str]
-) -> bytes | None:
-    """The original that a duplicate with one of these digests leaves in place; raises as `read`."""
-    known = await connection.command("HGET", keys.about(vcon_uuid), "digest")
-    return await read(connection, vcon_uuid) if known in digests else None
+) -> Kept | None:
+    """The original beside a document with one of these digests; raises as `read`."""
+    about = ("HMGET", keys.about(vcon_uuid), "digest", "original")
+    known, name = await connection.command(*about)
+    if known not in digests:
+        return None
+    return await _named(connection, vcon_uuid, name)
 
 
-async def keep(connection: RedisConnection, vcon_uuid: str, original: bytes) -> None:
-    """Keep the original of a vCon that is in Redis; raises as `read`."""
-    await connection.command("SET", keys.signed(vcon_uuid), original)
+async def kept(connection: RedisConnection, vcon_uuid: str) -> Kept | None:
+    """The original beside a document; raises as `read`."""
+    name = await connection.command("HGET", keys.about(vcon_uuid), "original")
+    return await _named(connection, vcon_uuid, name)
+
+
+async def _named(connection: RedisConnection, vcon_uuid: str, name: str | None) -> Kept | None:
+    text = await read(connection, vcon_uuid)
+    return None if text is None else Kept(text, name or UNKNOWN)
+
+
+async def keep(connection: RedisConnection, vcon_uuid: str, original: bytes, over: str) -> None:
+    """Keep the original of a vCon that is in Redis; raises as `read`.
+
+    It replaces the one of this name, `ANY`, or `NONE`; otherwise the one that is there stays.
+    """
+    await offer(connection, vcon_uuid, original)
+    await connection.script("keep_original", vcon_uuid, digest_of(original), over)
 
 
 def digest_of(original: bytes) -> str:

@@ -34,6 +34,7 @@ class AtDoor:
     original: bytes = field(default=b"", repr=False)
     warnings: tuple[str, ...] = ()
     is_opened: bool = False
+    is_verified: bool = False
 
 
 def at_door(
@@ -82,7 +83,8 @@ def _opened(
         )
         log.warning("vcon not verified", extra={"vcon": uuid, "chain": names})
     warnings = tuple(str(each) for each in found.findings)
-    return AtDoor(found.document, found.original or b"", warnings, is_opened=True)
+    original = found.original or b""
+    return AtDoor(found.document, original, warnings, True, found.verified)
 
 
 def _opens_form(chain: Chain, form: Form) -> bool:

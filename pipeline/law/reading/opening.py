@@ -172,3 +172,11 @@ def why_not_verified(found: Opened) -> str:
 
 def _errors(findings: Iterable[Finding]) -> list[Finding]:
     return [each for each in findings if each.refuses][:10]
+
+
+def is_verified(original: bytes, trust: Trust, now: datetime) -> bool:
+    """Whether a signed original that was kept is verified at this time, under this trust."""
+    try:
+        return opened(original, trust, (), now).verified
+    except (InvalidError, TooLargeError):
+        return False

@@ -25,6 +25,7 @@ from pipeline.vcon.envelope import MOST_BYTES, critical_names
 from pipeline.vcon.normalization import dated, normalised
 from pipeline.vcon.opened import AtDoor, at_door
 from pipeline.vcon.validation import findings
+from pipeline.worker.law.outgoing import is_unchanged
 
 NO_ORIGINAL = (
     "The vCon is not verified, as chain {} demands (verify: required): it has no signed original;"
@@ -77,9 +78,12 @@ class Opening:
         return None
 
     def _at_door(self, vcon: object, chain: Chain) -> AtDoor:
+        return at_door(vcon, [chain], self._trust, self._most_bytes, datetime.now(UTC))
+
+    @property
+    def _trust(self) -> Trust:
         law = self._law()
-        trust = Trust() if law is None else law.trust
-        return at_door(vcon, [chain], trust, self._most_bytes, datetime.now(UTC))
+        return Trust() if law is None else law.trust
 
     async def _open(self, live: RunState, envelope: dict[str, Any]) -> None:
         """Write the plain vCon, if the chain opens this form."""
@@ -90,7 +94,7 @@ class Opening:
         if document["uuid"] != uuid:
             raise InvalidError(f"uuid: {document['uuid']} is inside of the vCon {uuid}")
         if found.original:
-            await originals.keep(self._connection, uuid, found.original)
+            await self._keep(uuid, found, document)
         token = current_run.set(live)
         try:
             await VconStore(self._connection).put(document)
@@ -99,6 +103,21 @@ class Opening:
         names = critical_names(document)
         critical = orjson.dumps(names).decode() if names else ""
         live.claim = replace(live.claim, envelope=0, critical=critical)
+
+    async def _keep(self, uuid: str, found: AtDoor, document: dict[str, Any]) -> None:
+        """Keep the original, if it is verified, or there is no verified one of this content."""
+        kept = None if found.is_verified else await originals.kept(self._connection, uuid)
+        over = originals.ANY if found.is_verified else originals.NONE
+        if kept is not None:
+            over = kept.name
+            if await one_at_a_time(self._outweighs, kept.text, document):
+                return
+        await originals.keep(self._connection, uuid, found.original, over)
+
+    def _outweighs(self, kept: bytes, document: dict[str, Any]) -> bool:
+        from pipeline.law.reading.opening import is_verified  # noqa: PLC0415 -- loads cryptography
+
+        return is_verified(kept, self._trust, datetime.now(UTC)) and is_unchanged(document, kept)
 
     def _plain(self, envelope: dict[str, Any], chain: Chain) -> tuple[AtDoor, dict[str, Any]]:
         found = self._at_door(_without_address(envelope), chain)

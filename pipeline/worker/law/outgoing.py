@@ -118,7 +118,7 @@ def _made(
     Raises:
         NotSendableError: the vCon has no canonical form, or its uuid is none.
     """
-    if original is not None and not egress.encrypt_for and _is_unchanged(document, original):
+    if original is not None and not egress.encrypt_for and is_unchanged(document, original):
         return None
     try:
         vcon_uuid = version_uuid(live.claim.run_id, live.progress.vcon)
@@ -136,7 +136,7 @@ def _made(
     return Version(vcon_uuid, dict(whole), form, hashlib.sha256(text).hexdigest(), len(text))
 
 
-def _is_unchanged(document: Document, original: bytes) -> bool:
+def is_unchanged(document: Document, original: bytes) -> bool:
     """Whether a document is that of the payload of this signed form, in the form of Redis."""
     payload = inside(orjson.loads(original))
     if payload is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import orjson
+import pytest
 
 from core.concurrency.helper_process import call_inline
 from pipeline.config.law import Law, Trust
@@ -31,19 +32,22 @@ async def test_the_original_is_beside_the_document_again(recovering: RecoverySce
     assert not {"payload", "pc:signed"} & document.keys()
 
 
-async def test_a_duplicate_is_in_custody_with_the_original_that_was_first(
-    recovering: RecoveryScene,
+@pytest.mark.parametrize("order", [1, -1])
+async def test_the_verified_original_of_several_rows_is_put_back(
+    recovering: RecoveryScene, order: int
 ) -> None:
-    """A row for another list, with another signature, is put back with the first."""
+    """Whether it came first, or replaced one that was not verified."""
     await recovering.recover()
     by = certify("harbour", rsa_key(), making=current())
     law = Law(trust=Trust(pinned=(by.digest,)))
     text = orjson.dumps(signed(by=by, header={"x5c": alone(by)}))
-    for given, name, verify in ((text, "in", "required"), (signed(), "out", "report")):
+    both = [(text, "in", "required"), (signed(), "out", "report")]
+    for given, name, verify in both[::order]:
         chain = Chain("main", verify=verify)
         entry = await make_entry(call_inline, given, 8_000_000, [chain], law)
         await recovering.intake.ingest(entry, [name])
     recovering.client.flushall()
     await recovering.recover()
-    assert recovering.elements("out") == [UUID]
+    assert [recovering.elements(name) for name in ("in", "out")] == [[UUID], [UUID]]
     assert await originals.read(recovering.connection, UUID) == text
+    assert recovering.client.keys("pc:signed:*:*") == []

@@ -91,11 +91,13 @@ CALLS: dict[str, list[str]] = {
         'first {"uuid":"first"} 7 other vcons 100 {"trace":1} - new pc:idemdigest:k'
         f" pc:request:k lists - {row} 2 in more tel:1 name:new"
         for row in ("-", "1.1:1")
-    ],
+    ]
+    + [f"first {{}} 7 digest~~~a1~{stays} vcons 100 - - new - - - - - 0" for stays in "*-"],
     "find": ["in -1 10 first second"],
     "held": ["alive held 7"],
     "hold_up": ["mark 1 idle was r9 {}"],
     "journal": [f"alive held 7 {{}} held {given} 60 5" for given in DOCUMENTS],
+    "keep_original": ["first a1 *", "first a1 a2", "free a1 -"],
     "keep_queued": ["in - 0 -1", "DLQ:in pc:dead:DLQ:in 0 -1", "out pc:unread:out 0 -1"],
     "lay_tombstones": ["3 first 0193-1 absent 0193-1", "- held 0193-1"],
     "lease_egress": ["out 1 60 10"],
@@ -108,9 +110,9 @@ CALLS: dict[str, list[str]] = {
     "present": ["vcon:first vcon:absent"],
     "probe": ["pc:probe"],
     "queue_again": [
-        'mark 1.5:1 absent {"uuid":"absent"} 7 vcons digest - 1 - ["tel:1"] 17 more new more absent'
-        ' - - - out egress out absent - - - DLQ:in dead DLQ:in absent - {"run_id":"r"} {"error":1}',
-        'mark 1.5:1 second {"uuid":"second"} 7 vcons other - 0 - [] 17 run:main|run-x list run:main'
+        'mark 1.5:1 absent {"uuid":"absent"} 7 vcons digest - 1 - ["tel:1"] 17 - more new more'
+        ' absent - - - out egress out absent - - - DLQ:in dead DLQ:in absent - {"run_id":1} {}',
+        "mark 1.5:1 second {} 7 vcons other - 0 - [] 17 a1 run:main|run-x list run:main"
         " second|run-x 0~run-x {} - - none - - - - -",
     ],
     "rate": ["key 5 60000"],
@@ -326,11 +328,10 @@ def _build(client: Redis) -> None:
 
 
 def _queues(client: Redis) -> None:
-    client.rpush("in", "first", "second")
+    client.rpush("in", "first", "second", "third")
     client.rpush("run:main", "first|run-first")
     client.hset("pc:attempts:in", mapping={"second": "1\nrun-second\n0"})
     client.hset("pc:attempts:in", mapping={"third": "1\nrun-third\n1", "moved": "0\nrun-moved\n1"})
-    client.rpush("in", "third")
     client.rpush("pc:suspects:in", "moved")
     client.set("pc:run:run-first", journal("run-first", "first"))
     client.set("pc:run:run-second", journal("run-second", "second", ingress_list="in"))
@@ -345,9 +346,8 @@ def _queues(client: Redis) -> None:
 def _workers(client: Redis) -> None:
     client.set("pc:worker:alive", 1, px=DAY * 1000)
     client.sadd("pc:workers", "alive", "dying")
-    client.set("pc:tokens", 20)
-    client.set("pc:step:run-held", "7\ntag")
-    client.set("pc:stalled:dying", "stood still")
+    texts = {"pc:tokens": 20, "pc:step:run-held": "7\ntag", "pc:stalled:dying": "stood still"}
+    client.mset(texts)
     held = {"held": "7\nrun-held\nin\nheld", "held2": "8\nrun-held2\nrun:main\nheld2|run-held2"}
     client.hset("pc:inflight:alive", mapping=held)
     dying = {"dead": "9\nrun-dead\nin\ndead", "dead2": "10\nrun-dead2\nrun:main\ndead2|run-dead2"}
@@ -362,8 +362,7 @@ def _workers(client: Redis) -> None:
     client.set("pc:run:run-held2", journal("run-held2", "held2", status="running"))
     client.hset("pc:paused", "idle", "was")
     client.hset("pc:drained", "r9", '{"until":5}')
-    for uuid in ("held", "dead"):
-        client.expire(f"vcon:{uuid}", DAY)
+    assert all(client.expire(f"vcon:{uuid}", DAY) for uuid in ("held", "dead"))
 
 
 def _ends(client: Redis) -> None:
@@ -386,6 +385,8 @@ def _ends(client: Redis) -> None:
     client.sadd("pc:holds:read", "out")
     client.zadd("pc:lease:out", {"lent": 5})
     client.sadd("pc:lenders", "out")
+    originals = {f"pc:signed:{each}": "{}" for each in ("first", "first:a1", "second:a1")}
+    client.mset({**originals, "pc:rate:key:n": 1})
     client.rpush("pc:history", "{}")
     client.rpush("pc:index", "note")
     client.zadd("pc:media", {"first": 7, "gone": 1})
@@ -397,4 +398,3 @@ def _ends(client: Redis) -> None:
     client.hset("pc:destination:there", mapping={"open": 5, "probe": "probe", "times": 1})
     client.zadd("pc:slots:there", {"held": 9e15, "probe": 9e15})
     client.zadd("pc:parked:there", {"in\nlate": 9e15, "in\nabsent": 9e15})
-    client.set("pc:rate:key:n", 1)

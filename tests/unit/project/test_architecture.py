@@ -78,6 +78,7 @@ SMALL_FILES = {
     "app/startup_signals.py": "imported before everything that takes time to import",
     "http_api/authentication.py": "what a token is compared with, apart from the paths",
     "pipeline/ingest/claims.py": "the claims of one call, apart from the use of their answers",
+    "pipeline/ingest/kept_originals.py": "which signature outweighs which, apart from the writing",
     "pipeline/law/basis/profiles/consent_00.py": "one version of the draft to a file",
     "pipeline/law/basis/profiles/lb_02.py": "one version of the draft to a file",
     "pipeline/media/factory.py": "chooses the stores by the settings, which the others do not know",

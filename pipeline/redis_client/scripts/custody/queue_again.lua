@@ -2,7 +2,7 @@
 -- Put one row of custody back into Redis, as far as Redis does not know it.
 -- ARGV: recovery ("?": change nothing, and return what would be put back), row (parts/custody.lua), uuid, document ("" to look whether it is needed), created_at
 --       (epoch s), sorted set, digest, owner, is an owner known (0/1), time of receipt or "", search keys
---       (JSON), bytes of the vCon, then for each place seven: place, kind, list, element, attempts and run (two lines) or
+--       (JSON), bytes of the vCon, digest of its signed original, which was offered, or "", then for each place seven: place, kind, list, element, attempts and run (two lines) or
 --       "", run JSON or "", reason (JSON) or "".
 -- kind: "new"    a list that a request brought the vCon for; known also by the same content in Redis;
 --       "list"   a list, or the run list of a requested run;
@@ -15,14 +15,15 @@
 -- Of a vCon that was erased nothing is put back.
 --
 -- Redis knows a place if pc:about names this row or a later one for it, or has its hold.
--- uses: usable, clock, causes, reasons, place, index, custody, stands_in, copies, clear_missing, erased
+-- uses: usable, clock, causes, reasons, place, index, custody, stands_in, copies, clear_missing, erased, original
 local mark, ref, uuid, document = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local digest, key, about, holds = ARGV[7], 'vcon:' .. ARGV[3], 'pc:about:' .. ARGV[3], 'pc:holds:' .. ARGV[3]
-local own, first = number_of(ref), 13
+local own, signed, first = number_of(ref), ARGV[13], 14
 if mark ~= '?' and if_usable('hash', 'HGET', 'pc:epoch', 'recovering') ~= mark then
   return {'lost'}
 end
 if is_erased(uuid) then
+  drop_offered(uuid, signed)
   return {'ok'}
 end
 local wrong = wrong_type('hash', about) or wrong_type(JSON, key) or wrong_type('set', holds)
@@ -69,6 +70,7 @@ for i = first, #ARGV, 7 do
   end
 end
 if #unknown == 0 then
+  drop_offered(uuid, signed)
   return {'ok'}
 end
 if mark == '?' then
@@ -83,7 +85,9 @@ if is_newer and document == '' then
   return {'stage'}
 end
 
-if is_newer then
+if not is_newer then
+  drop_offered(uuid, signed)
+else
   local gone = put_document(uuid, document, not here)
   if gone then
     return redis.error_reply(gone)
@@ -94,6 +98,11 @@ if is_newer then
     redis.call('HSET', about, 'bytes', ARGV[12])
   end
   local before = redis.call('HGET', about, 'digest')
+  if signed ~= '' and put_original(uuid, signed) then
+    redis.call('HSET', about, 'original', signed)
+  elseif before ~= digest then
+    if_usable('string', 'DEL', 'pc:signed:' .. uuid)
+  end
   if before and before ~= digest then
     unindex(uuid)
     for _, field in ipairs(redis.call('HKEYS', about)) do

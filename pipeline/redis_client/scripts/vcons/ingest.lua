@@ -24,12 +24,13 @@
 -- The first digest is the one that is written; the second is that of the release before, which may
 -- have written the document. A fourth line is there if the vCon was signed: the digest of its original,
 -- under whose name that has been written. It becomes that of the vCon, unless this is a duplicate of one
--- that has an original (pipeline/redis_client/originals.py).
+-- that has an original which stays. The fifth line names that (parts/original.lua), or is "*" for each.
 -- A third line has the bytes of a vCon with its media, if those are beside
 -- the document.
--- uses: usable, clock, causes, reasons, leave_context, place, index, custody, approved, erased
+-- uses: usable, clock, causes, reasons, leave_context, place, index, custody, approved, erased, original
 local uuid, document, created = ARGV[1], ARGV[2], ARGV[3]
-local digest, earlier, bytes, signed = string.match(ARGV[4], '^([^\n]*)\n?([^\n]*)\n?(%d*)\n?(%x*)$')
+local digest, earlier, bytes, signed, stays =
+  string.match(ARGV[4], '^([^\n]*)\n?([^\n]*)\n?(%d*)\n?(%x*)\n?([^\n]*)$')
 local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local owner, claim, digest_key, request = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local lists_digest, received, ref, n, first_list = ARGV[12], ARGV[13], ARGV[14], tonumber(ARGV[15]), 16
@@ -39,6 +40,7 @@ local key, about, holds = 'vcon:' .. uuid, 'pc:about:' .. uuid, 'pc:holds:' .. u
 -- saves half of the commands.
 local fresh = redis.call('EXISTS', key, about, holds, 'pc:tombstone:' .. uuid) == 0
 if not fresh and is_erased(uuid) then
+  drop_offered(uuid, signed)
   return {'gone'}
 end
 
@@ -173,16 +175,6 @@ local function forget_earlier_document()
   end
 end
 
-local original = 'pc:signed:' .. uuid
-local offered = signed ~= '' and original .. ':' .. signed
-if offered and same and redis.call('EXISTS', original) == 1 then
-  if_usable('string', 'DEL', offered)
-elseif offered and is('string', original) and redis.call('EXISTS', offered) == 1 then
-  redis.call('RENAME', offered, original)
-  redis.call('PERSIST', original)
-elseif not same then
-  if_usable('string', 'DEL', original)
-end
 local noted = {} -- fields of `about`
 if not same then
   local gone = put_document(uuid, document, fresh) -- first, since Redis may refuse it
@@ -218,6 +210,14 @@ if not same then
   if not known then
     redis.call('HSET', 'pc:owners', uuid, its)
   end
+end
+local kept = same and signed ~= '' and original_of(uuid) or ''
+if kept ~= '' and (stays == '*' or stays == kept) then
+  drop_offered(uuid, signed)
+elseif signed ~= '' and put_original(uuid, signed) then
+  noted[#noted + 1], noted[#noted + 2] = 'original', signed
+elseif not same then
+  if_usable('string', 'DEL', 'pc:signed:' .. uuid)
 end
 if digest_key ~= '' then
   redis.call('SET', digest_key, first, 'EX', 86400)
