@@ -7,7 +7,13 @@ from typing import Any, get_args
 from app.operator_cli.command import CliCommand, Shown, Table
 from app.operator_cli.numbers import at
 from app.operator_cli.words import count, deadline, moment, uuid_word, within
-from schemas.operator.law.bases import BasesPage, BasesQuery, Basis, RecordedBasisRow
+from schemas.operator.law.bases import (
+    BasesPage,
+    BasesQuery,
+    Basis,
+    BasisRecorded,
+    RecordedBasisRow,
+)
 
 
 def _add_subject(parser: argparse.ArgumentParser) -> None:
@@ -71,8 +77,10 @@ def _cells(row: RecordedBasisRow) -> tuple[str | int | None, ...]:
     return (row.id, decision, row.purpose or "every", row.basis, *times, row.actor, row.ref)
 
 
-def _render_row(row: RecordedBasisRow) -> Sequence[Shown]:
-    return [Table(f"recorded for {row.subject}", _COLUMNS, [_cells(row)])]
+def _render_row(row: BasisRecorded) -> Sequence[Shown]:
+    more = " or more" if row.more else ""
+    table = Table(f"recorded for {row.subject}", _COLUMNS, [_cells(row)])
+    return [table, f"vCons that it is about now: {row.vcons}{more}", *row.notes]
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +92,8 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="at most N (50)",
     )
-    parser.add_argument("--before", type=count, metavar="ID", help="as the page before shows it")
+    before = within(count, BasesQuery, "before")
+    parser.add_argument("--before", type=before, metavar="ID", help="as the page before shows it")
 
 
 def _show_arguments(words: argparse.Namespace) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """Recorded bases: to record a grant or a denial, and to see what was recorded."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
@@ -10,28 +11,47 @@ from core.errors import InvalidError
 from core.operator_interfaces import Call, Operation
 from pipeline.config.law import LARGEST_SKEW
 from pipeline.operator.audit import checked_reason
+from pipeline.operator.law.basis_checks import address_fault, address_note, purpose_doubt
 from pipeline.operator.parts import Parts
+from pipeline.operator.people.find import Find
 from pipeline.operator.row import Row
 from schemas.operator.law.bases import (
     BasesPage,
     BasesQuery,
+    BasisRecorded,
     BasisSubject,
     BasisToRecord,
     RecordedBasisRow,
 )
+from schemas.operator.law.ledger import LAST_ROW
+from schemas.operator.people import FindQuery
 
 RECORD = Operation(
     "record_basis",
     "Record a grant or a denial for a vCon or a person",
     BasisToRecord,
-    RecordedBasisRow,
+    BasisRecorded,
     changes=True,
 )
 SHOW = Operation(
     "recorded_bases", "Grants and denials recorded for a vCon or a person", BasesQuery, BasesPage
 )
 
-_LAST = 2**63 - 1
+MOST_COUNTED = 1000
+"""vCons of a person that are counted."""
+UNKNOWN = (
+    "vcon_uuid: neither Redis nor the index has this vCon; what was recorded counts when it comes"
+    " in: check the uuid"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How many vCons a record is about now, and what could not be searched."""
+
+    vcons: int
+    more: bool = False
+    notes: Sequence[str] = ()
 
 
 class BasisRecorder:
@@ -41,18 +61,24 @@ class BasisRecorder:
         self._bases = parts.recorded_bases
         self._index = parts.index
         self._admin = parts.partner_admin
+        self._configuration = parts.configuration
+        self._find = Find(parts)
+        self._in_redis = parts.operations.index
 
-    async def record(self, wanted: BasisToRecord, call: Call) -> RecordedBasisRow:
+    async def record(self, wanted: BasisToRecord, call: Call) -> BasisRecorded:
         """Record a grant or a denial, and its event in the ledger.
 
         Raises:
-            InvalidError: there is no reason, nothing to search in the number or address, or a time
-                that does not fit.
+            InvalidError: there is no reason, the number or address can be of nobody, the purpose is
+                one slip away from one that a step requires, or a time does not fit.
             GoneError: the vCon is erased.
             UnavailableError: Postgres cannot be reached; recording it again does no harm.
         """
         reason = checked_reason(call)
         _check_times(wanted)
+        self._check_searchable(wanted)
+        reached = await self._reached(wanted, call)
+        notes = self._check(wanted, reached)
         party = await self._party(wanted)
         purpose = wanted.purpose or EVERY_PURPOSE
         detail = wanted.model_dump(mode="json", exclude_none=True, exclude=_SUBJECT)
@@ -69,7 +95,41 @@ class BasisRecorder:
             actor=call.author.actor,
             ref=wanted.ref,
         )
-        return _row(await self._bases.add(new))
+        row = _row(await self._bases.add(new))
+        return BasisRecorded(**dict(row), vcons=reached.vcons, more=reached.more, notes=notes)
+
+    async def _reached(self, wanted: BasisSubject, call: Call) -> Reached:
+        """The vCons that a record is about now."""
+        if wanted.address is not None:
+            query = FindQuery(tel=wanted.tel, mail=wanted.mail, limit=MOST_COUNTED)
+            page = await self._find.find(query, call)
+            return Reached(len(page.vcons), page.cursor is not None, page.notes)
+        uuid = str(wanted.vcon_uuid)
+        here = await self._in_redis.present([uuid])
+        known = here or await self._index.get([uuid])
+        return Reached(1 if known else 0, notes=[] if known else [UNKNOWN])
+
+    def _check(self, wanted: BasisToRecord, reached: Reached) -> list[str]:
+        """What is odd about a record.
+
+        Raises:
+            InvalidError: it can match nothing.
+        """
+        notes = list(reached.notes)
+        problems: list[str] = []
+        if wanted.address is not None:
+            form = self._index.normal(*wanted.address)
+            fault = address_fault(*wanted.address, form)
+            (notes if reached.vcons else problems).append(fault)
+            notes.append(address_note(wanted.address[0], form, self._index.region))
+        if wanted.purpose is not None:
+            how = wanted.purpose, self._configuration.config
+            refused, note = purpose_doubt(*how, granted=wanted.granted)
+            problems.append(refused)
+            notes.append(note)
+        if told := [each for each in problems if each]:
+            raise InvalidError("; ".join(told), told)
+        return [each for each in notes if each]
 
     async def show(self, query: BasesQuery, _call: Call) -> BasesPage:
         """A page of what was recorded.
@@ -80,9 +140,9 @@ class BasisRecorder:
         """
         parties: Sequence[str] = ()
         if query.address is not None:
-            self._check(query)
+            self._check_searchable(query)
             _, parties = await self._bases.hashed(*query.address)
-        how = query.vcon_uuid, parties, query.before or _LAST, query.limit + 1
+        how = query.vcon_uuid, parties, query.before or LAST_ROW, query.limit + 1
         rows = await self._bases.page(*how)
         shown = [_row(each) for each in rows[: query.limit]]
         return BasesPage(bases=shown, before=shown[-1].id if len(rows) > query.limit else None)
@@ -90,11 +150,10 @@ class BasisRecorder:
     async def _party(self, subject: BasisSubject) -> str | None:
         if subject.address is None:
             return None
-        self._check(subject)
         now, _ = await self._bases.hashed(*subject.address)
         return now
 
-    def _check(self, subject: BasisSubject) -> None:
+    def _check_searchable(self, subject: BasisSubject) -> None:
         if subject.address is not None and not self._index.normal(*subject.address):
             msg = f"{'tel' if subject.tel else 'mail'}: nothing that can be searched is in it"
             raise InvalidError(msg, [msg])

@@ -1,10 +1,11 @@
 """Bases recorded beside the vCons, as operators ask for them."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from schemas.operator.law.ledger import LAST_ROW
 from schemas.uuids import Uuid
 
 LONGEST_TEXT = 200
@@ -22,11 +23,22 @@ def _no_star(text: str) -> str:
     return text
 
 
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+"""Between these a time is read by every program in every zone."""
+
+
+def _readable(time: datetime) -> datetime:
+    if not EARLIEST <= time < LATEST:
+        raise ValueError(f"a time from {EARLIEST.year} on and before {LATEST.year}")
+    return time
+
+
 _TEXT = Field(min_length=1, max_length=LONGEST_TEXT)
 
 type Words = Annotated[str, _TEXT, AfterValidator(_printable)]
 type Purpose = Annotated[str, _TEXT, AfterValidator(_printable), AfterValidator(_no_star)]
 type Address = Annotated[str, Field(min_length=1, max_length=250)]
+type Time = Annotated[AwareDatetime, AfterValidator(_readable)]
 type Basis = Literal[
     "consent",
     "contract",
@@ -70,8 +82,8 @@ class BasisToRecord(BasisSubject):
     granted: bool = Field(description="false: denied")
     purpose: Purpose | None = Field(None, description="None: every one, of a denial")
     basis: Basis = Field("consent", description="Of a grant")
-    granted_at: AwareDatetime | None = Field(None, description="When it was given; now")
-    expires_at: AwareDatetime | None = Field(None, description="When a grant ends; never")
+    granted_at: Time | None = Field(None, description="When it was given; now")
+    expires_at: Time | None = Field(None, description="When a grant ends; never")
     ref: Words | None = Field(None, description="Of its proof")
 
     @model_validator(mode="after")
@@ -104,11 +116,23 @@ class RecordedBasisRow(BaseModel):
     ref: str | None
 
 
+class BasisRecorded(RecordedBasisRow):
+    """A basis that was recorded, and whom it reaches now.
+
+    `vcons`: how many vCons it is about now. `more`: there are more.
+    `notes`: what is odd about the request, such as a purpose that no step requires.
+    """
+
+    vcons: int
+    more: bool = False
+    notes: list[str] = []
+
+
 class BasesQuery(BasisSubject):
     """Whose recorded bases are shown. `before`: the id of the last one on the page before."""
 
     limit: int = Field(50, ge=1, le=500)
-    before: int | None = Field(None, ge=1)
+    before: int | None = Field(None, ge=1, le=LAST_ROW)
 
 
 class BasesPage(BaseModel):

@@ -90,6 +90,46 @@ async def test_what_does_not_fit_is_refused(operator: OperatorScene) -> None:
         assert session.connection().exec_driver_sql(counts).scalar_one() == 0
 
 
+LAW = """
+law: {basis: {aliases: {asr: transcription}}}
+tracers:
+  t: {module: tracers.jlinc, requires: {purpose: transcription}}
+"""
+
+
+async def test_a_record_says_whom_it_reaches(operator: OperatorScene) -> None:
+    """Redis and the index are asked; what can match nothing is noted, and a slip is refused."""
+    operator.config.write_text(operator.config.read_text() + LAW)
+    one, other = new_uuid(), new_uuid()
+    for uuid in (one, other):
+        operator.redis.json().set(f"vcon:{uuid}", ".", {"uuid": uuid})
+    operator.redis.sadd(f"tel:{NUMBER}", one, other)
+    operator.redis.sadd("mailto:ann", one)
+    grant = "--grant --purpose asr"
+    known = await operator.cli(f"basis record --tel {WRITTEN} {grant} {WHY} --json")
+    assert (known.json["vcons"], known.json["more"], known.json["notes"]) == (2, False, [])
+    for who, vcons, note in (
+        (f"--vcon {one}", 1, ""),
+        (f"--vcon {new_uuid()}", 0, "check the uuid"),
+        ("--tel 4711", 0, "no number of a numbering plan"),
+        ("--mail bob@example.com", 0, ""),
+        ("--mail ann", 1, "mail: expected one address"),
+    ):
+        ran = await operator.cli(f"basis record {who} {grant} {WHY}")
+        assert (ran.code, ran.err) == (0, "")
+        assert f"about now: {vcons}\n" in ran.out
+        assert note in ran.out
+    odd = await operator.cli(f"basis record --vcon {one} --deny --purpose crm {WHY} --json")
+    assert "steps require 'transcription'" in odd.json["notes"][0]
+    for words, why in (
+        ("--mail bob --deny", "mail: expected one address"),
+        (f"--vcon {one} --deny --purpose transcripton", "did you mean 'transcription'?"),
+    ):
+        ran = await operator.cli(f"basis record {words} {WHY}")
+        assert ran.code == 4
+        assert why in ran.err
+
+
 async def test_a_worker_without_postgres(
     operator: OperatorScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
