@@ -60,9 +60,13 @@ def _statement(text: str) -> str:
     if not text.lstrip().startswith("{"):
         return text
     try:
-        found = orjson.loads(text).get("statement")
+        erasure = orjson.loads(text)
     except ValueError:
         return text
+    found = erasure.get("statement")
+    if found is None and "statement" in erasure:
+        state = f", it is {erasure.get('state')!a:.40}" if "state" in erasure else ""
+        raise ConfigurationError(f"the erasure has no statement{state}: it gets one when it ends")
     return found if isinstance(found, str) else ""
 
 
@@ -74,7 +78,8 @@ def _read(file: str) -> str:
         with Path(file).open(encoding="utf-8", errors="replace") as opened:
             return opened.read(MOST_CHARACTERS + 1)
     except (OSError, ValueError) as error:  # ValueError: a name with NUL
-        raise ConfigurationError(f"{file}: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(f"{file}: {why}") from None
 
 
 def _anchor(file: str) -> str:

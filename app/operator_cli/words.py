@@ -48,12 +48,7 @@ def moment(text: str) -> datetime:
     except OverflowError:
         msg = f"{text!r} is too long ago"
         raise argparse.ArgumentTypeError(msg) from None
-    try:
-        given = datetime.fromisoformat(text)
-    except ValueError:
-        msg = f"{text!r} is no time; write for example 2026-11-30T12:00 or 1h (an hour ago)"
-        raise argparse.ArgumentTypeError(msg) from None
-    return given if given.tzinfo else given.replace(tzinfo=UTC)
+    return _iso(text, "1h (an hour ago)")
 
 
 def deadline(text: str) -> datetime:
@@ -65,10 +60,25 @@ def deadline(text: str) -> datetime:
     try:
         return datetime.now(UTC) + timedelta(seconds=duration(text))
     except argparse.ArgumentTypeError:
-        return moment(text)
+        pass
     except OverflowError:
         msg = f"{text!r} is too far ahead"
         raise argparse.ArgumentTypeError(msg) from None
+    return _iso(text, "90d (in 90 days)")
+
+
+def _iso(text: str, duration_example: str) -> datetime:
+    """A time in ISO 8601, in UTC unless it has a zone.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        msg = f"{text!r} is no time; write for example 2026-11-30T12:00 or {duration_example}"
+        raise argparse.ArgumentTypeError(msg) from None
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
 def uuid_word(text: str) -> str:

@@ -85,6 +85,9 @@ async def test_it_may_be_in_the_json_of_an_erasure(
         (folder / "erasure.json").write_text(text)
         assert await verify(folder, "erasure.json", "public.pem") == 1
     assert "genuine" in capsys.readouterr().out
+    (folder / "erasure.json").write_text('{"statement": null, "state": "waiting"}')
+    assert await verify(folder, "erasure.json", "public.pem") == 2
+    assert "has no statement, it is 'waiting': it gets one" in capsys.readouterr().err
 
 
 async def test_it_may_come_from_standard_input(

@@ -1,14 +1,15 @@
 """`ledger show`, `ledger status`, `ledger verify`: where vCons went, and whether that is intact."""
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
 from app.operator_cli.numbers import at
 from app.operator_cli.words import count, uuid_word, within
-from core.errors import InvalidError
 from schemas.operator.law.ledger import (
+    LAST_ROW,
     CustodyQuery,
     CustodyResult,
     Delivery,
@@ -89,21 +90,36 @@ def _render_status(found: LedgerStatus) -> Sequence[Shown]:
     ]
 
 
+_CHECKPOINT = re.compile(r"([0-9]{1,19}):([0-9a-f]{64})", re.ASCII)
+
+
+def _checkpoint(text: str) -> Mapping[str, Any]:
+    """Number and hash of an event.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no checkpoint.
+    """
+    match = _CHECKPOINT.fullmatch(text.strip().lower())
+    if match is None or not 0 < int(match[1]) <= LAST_ROW:
+        msg = (
+            f"{text!a:.100} is no checkpoint: expected the number of an event and its hash, 64"
+            " digits of hex, as N:HASH; `ledger status` shows them"
+        )
+        raise argparse.ArgumentTypeError(msg)
+    return {"seq": int(match[1]), "hash": match[2]}
+
+
 def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
+        type=_checkpoint,
         metavar="N:HASH",
         help="one that was kept outside of Postgres, as `ledger status` and the log show it",
     )
 
 
 def _verify_arguments(words: argparse.Namespace) -> Mapping[str, Any]:
-    if words.checkpoint is None:
-        return {}
-    number, _, digest = words.checkpoint.partition(":")
-    if not number.isascii() or not number.isdigit() or not digest:
-        raise InvalidError("--checkpoint: expected the number of an event and its hash, as N:HASH")
-    return {"seq": int(number), "hash": digest}
+    return words.checkpoint or {}
 
 
 def _render_check(found: LedgerCheck) -> Sequence[Shown]:

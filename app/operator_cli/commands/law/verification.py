@@ -21,6 +21,8 @@ def _given(name: str) -> dict[str, Any] | bytes:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise argparse.ArgumentTypeError(f"{name} has more than {MOST_BYTES} bytes")
+    if not content:
+        raise argparse.ArgumentTypeError(f"{name} is empty")
     if content.startswith(b"\x1f\x8b"):
         return content
     try:
@@ -33,6 +35,8 @@ def _given(name: str) -> dict[str, Any] | bytes:
 
 
 def _file(name: str) -> dict[str, Any] | bytes:
+    if not name:
+        raise argparse.ArgumentTypeError("expected the name of a file")
     try:
         return _given(name)
     except OSError as error:
