@@ -16,7 +16,7 @@ from schemas.uuids import Uuid
 class ReleaseWithheld(ActionRunner):
     """Let withheld vCons go on at their step.
 
-    200 `{released, withheld}`; 409 if the law still allows none of `vcon_uuids`.
+    200 `{released, withheld, cursor}`; 409 if the law still allows none of `vcon_uuids`.
     """
 
     needs_pipeline: ClassVar[bool] = True
@@ -25,6 +25,7 @@ class ReleaseWithheld(ActionRunner):
     vcon_uuids: Sequence[Uuid] = Field((), max_length=100, description="These")
     list: str | None = Field(None, description="Or the oldest of this ingress list")
     limit: int = Field(100, ge=1, le=1000, description="Most of the list")
+    cursor: str | None = Field(None, max_length=60, description="Of the answer before")
     reason: str = Field(description="Why, for the audit")
 
     @override
@@ -33,6 +34,7 @@ class ReleaseWithheld(ActionRunner):
             "vcon_uuids": [*self.vcon_uuids],
             "list_name": self.list,
             "limit": self.limit,
+            "cursor": self.cursor,
         }
         call = Call(author_of(client), self.reason)
         found = await client.pipeline.operator.perform("release", arguments, call)

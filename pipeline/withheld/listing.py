@@ -5,8 +5,9 @@ replay of one of its entries serves all of them.
 """
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from pydantic import ValidationError
@@ -19,8 +20,24 @@ from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from schemas.operator.law.withheld import WithheldVcon
 
+_POSITION = re.compile(r"([0-9]{1,9}):([0-9a-f-]{0,36})", re.ASCII)
+
 type Known = Mapping[str, Any] | None
 """A run, or None if Redis no longer has it."""
+
+
+class Position(NamedTuple):
+    """Where a release goes on in a list: after the last vCon that it left there, if there is one.
+
+    `at` is where it stood then; those before it may be released meanwhile.
+    """
+
+    at: int = 0
+    last: str = ""
+
+    def __str__(self) -> str:
+        """The cursor of the position."""
+        return f"{self.at}:{self.last}"
 
 
 class WithheldLists:
@@ -54,6 +71,17 @@ class WithheldLists:
         found = await self._reasons(list_name, uuids)
         return [_withheld(list_name, each, found.get(each)) for each in uuids]
 
+    async def start_at(self, list_name: str, position: Position, page: int) -> int:
+        """The index at which a release goes on.
+
+        Where the last vCon is gone, it is one page earlier: some are looked at again, none is left
+        out.
+        """
+        if not position.last:
+            return position.at
+        found = await self._connection.command("LPOS", keys.withheld(list_name), position.last)
+        return max(0, position.at - page) if found is None else int(found) + 1
+
     async def named(self, list_name: str, vcon_uuids: Sequence[str]) -> list[WithheldVcon]:
         """Those of these vCons that are withheld in this list."""
         found = await self._reasons(list_name, vcon_uuids)
@@ -65,6 +93,20 @@ class WithheldLists:
         key = keys.reasons(keys.withheld(list_name))
         reasons = await self._connection.command("HMGET", key, *uuids)
         return {each: reason for each, reason in zip(uuids, reasons, strict=True) if reason}
+
+
+def position_of(cursor: str | None) -> Position:
+    """The position that a cursor names.
+
+    Raises:
+        InvalidError: the cursor is none.
+    """
+    if cursor is None:
+        return Position()
+    match = _POSITION.fullmatch(cursor)
+    if match is None:
+        raise InvalidError("cursor: use the cursor of an earlier result as it is")
+    return Position(int(match[1]), match[2])
 
 
 def start_of(cursor: str | None) -> tuple[str, int]:

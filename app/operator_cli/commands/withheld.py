@@ -15,6 +15,8 @@ from schemas.operator.law.withheld import (
     WithheldVcon,
 )
 
+PAGE = 500
+"""vCons of a list that are looked at between two lines of progress."""
 COLUMNS = ("vCon", "list", "chain", "step", "purpose", "error", "decided by", "since (UTC)")
 
 
@@ -61,18 +63,26 @@ def _add_release(parser: argparse.ArgumentParser) -> None:
         "--uuid", type=uuid_word, action="append", metavar="UUID", help="of a vCon; may be repeated"
     )
     parser.add_argument(
-        "--list", dest="list_name", metavar="LIST", help="of this ingress list; alone: its oldest"
+        "--list", dest="list_name", metavar="LIST", help="of this ingress list; alone: all of it"
     )
-    _add_limit(parser, ReleaseParameters, 100)
+    parser.add_argument(
+        "--limit",
+        type=within(count, ReleaseParameters, "limit"),
+        metavar="N",
+        help="only the oldest N of the list",
+    )
+    parser.add_argument("--cursor", metavar="TEXT", help="go on, as the result before shows it")
 
 
 def _release_arguments(words: argparse.Namespace) -> Mapping[str, Any]:
     named = {"vcon_uuids": words.uuid or [], "list_name": words.list_name}
-    return {**named, "limit": words.limit}
+    every = not words.uuid and words.limit is None
+    return {**named, "limit": words.limit or PAGE, "cursor": words.cursor, "every": every}
 
 
 def _question(words: argparse.Namespace) -> str:
-    about = ", ".join(words.uuid or []) or f"the oldest {words.limit} of {words.list_name}"
+    some = "all" if words.limit is None else f"the oldest {words.limit}"
+    about = ", ".join(words.uuid or []) or f"{some} of {words.list_name}"
     return f"evaluate {about} again, and let what the law allows go on?"
 
 
@@ -80,11 +90,19 @@ def _released(result: ReleaseResult) -> Sequence[Shown]:
     shown: list[Shown] = []
     if result.released:
         rows = [(each.vcon_uuid, each.list_name, each.run_id) for each in result.released]
-        shown.append(Table("released", ("vCon", "list", "run"), rows))
+        title = _title("released", result.released_count, len(rows))
+        shown.append(Table(title, ("vCon", "list", "run"), rows))
     if result.withheld:
         still = [(each.vcon_uuid, each.list_name, each.error) for each in result.withheld]
-        shown.append(Table("still withheld", ("vCon", "list", "error"), still))
+        title = _title("still withheld", result.withheld_count, len(still))
+        shown.append(Table(title, ("vCon", "list", "error"), still))
+    if result.cursor:
+        shown.append(f"more with --cursor {result.cursor}")
     return shown or ["no vCon is withheld there"]
+
+
+def _title(what: str, total: int, shown: int) -> str:
+    return f"{total} {what}" if total == shown else f"{total} {what}, the first {shown}"
 
 
 COMMANDS = (
@@ -107,7 +125,7 @@ COMMANDS = (
         add_arguments=_add_release,
         arguments=_release_arguments,
         question=_question,
-        well=lambda result: not result.withheld,
+        well=lambda result: not result.withheld_count,
         changes=True,
     ),
 )

@@ -5,7 +5,7 @@ on at its step. A release is a replay of the entry, so it has a row of custody b
 the new run, and a vCon leaves the list of withheld ones in the same script in which it is queued.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from core.errors import ConflictError, UnknownNameError
@@ -19,7 +19,7 @@ from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.withholding import refusal_text
 from pipeline.withheld.evaluating import Evaluation, Records
-from pipeline.withheld.listing import WithheldLists, purpose_of, start_of
+from pipeline.withheld.listing import Position, WithheldLists, position_of, purpose_of, start_of
 from schemas.operator.law.withheld import (
     ReleasedVcon,
     ReleaseParameters,
@@ -38,6 +38,13 @@ RELEASE = Operation(
     ReleaseResult,
     changes=True,
 )
+
+
+REPEATED = 2
+"""How often, on average, each vCon of a list is looked at before a release of the list ends.
+
+Some are looked at again when others release them meanwhile, or when they are withheld again.
+"""
 
 
 class Withholding:
@@ -81,33 +88,50 @@ class Withholding:
             cursor=cursor,
         )
 
-    async def release(self, wanted: ReleaseParameters, _call: Call) -> ReleaseResult:
+    async def release(self, wanted: ReleaseParameters, call: Call) -> ReleaseResult:
         """Queue the vCons whose steps the law allows now.
 
         Raises:
             UnknownNameError: none of these vCons is withheld, or no chain has this list.
             ConflictError: the law still withholds all of these vCons, or one is being processed.
+            InvalidError: the cursor is none.
             UnavailableError: what decides cannot be read; nothing more is released.
         """
-        result = ReleaseResult(released=[], withheld=[])
-        async for each in self._wanted(wanted):
-            outcome = await self._release(each)
-            if isinstance(outcome, ReleasedVcon):
-                result.released.append(outcome)
-            else:
-                result.withheld.append(outcome)
-        if wanted.vcon_uuids and not result.released:
+        counts = await self._lists.counts(wanted.list_name)
+        result = ReleaseResult()
+        if not wanted.vcon_uuids:
+            [(name, count)] = counts.items()
+            await self._release_list(name, count, wanted, result, call)
+            return result
+        for name in counts:
+            for each in await self._lists.named(name, list(dict.fromkeys(wanted.vcon_uuids))):
+                result.add(await self._release(each))
+        if not result.released:
             _refuse(wanted, result)
         return result
 
-    async def _wanted(self, wanted: ReleaseParameters) -> AsyncIterator[WithheldVcon]:
-        for name in await self._lists.counts(wanted.list_name):
-            if wanted.vcon_uuids:
-                found = await self._lists.named(name, list(dict.fromkeys(wanted.vcon_uuids)))
-            else:
-                found = await self._lists.oldest(name, 0, wanted.limit)
-            for each in found:
-                yield each
+    async def _release_list(
+        self, name: str, count: int, wanted: ReleaseParameters, result: ReleaseResult, call: Call
+    ) -> None:
+        """Look at a page of a list, or at page after page to its end."""
+        position, looked = position_of(wanted.cursor), 0
+        most = REPEATED * count if wanted.every else wanted.limit
+        while True:
+            start = await self._lists.start_at(name, position, wanted.limit)
+            page = await self._lists.oldest(name, start, wanted.limit)
+            outcomes = [await self._release(each) for each in page]
+            for outcome in outcomes:
+                result.add(outcome)
+            left = [each.vcon_uuid for each in outcomes if isinstance(each, WithheldVcon)]
+            position = Position(start + len(left), left[-1] if left else position.last)
+            looked += len(page)
+            if len(page) < wanted.limit:
+                return
+            if looked >= most:
+                result.cursor = str(position)
+                return
+            told = f"{result.released_count} released, {result.withheld_count} still withheld"
+            call.progress(f"{looked} of {count}: {told}")
 
     async def _release(self, found: WithheldVcon) -> ReleasedVcon | WithheldVcon:
         chain = self._chain_of(found.list_name)

@@ -9,6 +9,7 @@ from schemas.uuids import Uuid
 
 LONGEST_LIST = 512
 MOST_RELEASED = 1000
+MOST_LISTED = 1000
 
 type ListName = Annotated[str, Field(min_length=1, max_length=LONGEST_LIST)]
 
@@ -69,18 +70,26 @@ def _listed(value: object) -> object:
 
 
 class ReleaseParameters(BaseModel):
-    """Which withheld vCons go on: these, or the oldest `limit` of one list."""
+    """Which withheld vCons go on: these, or those of one list, oldest first.
+
+    Of a list, `limit` are looked at; `cursor`, that of an earlier result as it is, goes on after
+    those. `every`: all that are in the list now, `limit` at a time; that may take minutes.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     vcon_uuids: Annotated[list[Uuid], BeforeValidator(_listed)] = Field([], max_length=100)
     list_name: ListName | None = None
     limit: int = Field(100, ge=1, le=MOST_RELEASED)
+    cursor: str | None = Field(None, max_length=60)
+    every: bool = False
 
     @model_validator(mode="after")
     def _some(self) -> Self:
         if not self.vcon_uuids and self.list_name is None:
             raise ValueError("give vcon_uuids (--uuid), list_name (--list), or both")
+        if self.vcon_uuids and (self.cursor is not None or self.every):
+            raise ValueError("cursor and every are for a list, without vcon_uuids (--uuid)")
         return self
 
 
@@ -93,7 +102,25 @@ class ReleasedVcon(BaseModel):
 
 
 class ReleaseResult(BaseModel):
-    """What was released, and what is still withheld, with the error of now."""
+    """What was released, and what is still withheld, with the error of now.
 
-    released: list[ReleasedVcon]
-    withheld: list[WithheldVcon]
+    Each list has the first 1,000; `released_count` and `withheld_count` count all. `cursor`: there
+    are more in the list, which another call with it looks at.
+    """
+
+    released: list[ReleasedVcon] = []
+    withheld: list[WithheldVcon] = []
+    released_count: int = 0
+    withheld_count: int = 0
+    cursor: str | None = None
+
+    def add(self, outcome: ReleasedVcon | WithheldVcon) -> None:
+        """Count one vCon, and list it among the first."""
+        if isinstance(outcome, ReleasedVcon):
+            self.released_count += 1
+            if len(self.released) < MOST_LISTED:
+                self.released.append(outcome)
+        else:
+            self.withheld_count += 1
+            if len(self.withheld) < MOST_LISTED:
+                self.withheld.append(outcome)
