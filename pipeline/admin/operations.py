@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-from core.errors import InvalidError, PluginFailedError, UnknownNameError
+from core.errors import ConflictError, InvalidError, PluginFailedError, UnknownNameError
 from pipeline.admin.dead_letters import DeadLetters, Destination, Selection
 from pipeline.admin.egress import Egress
 from pipeline.admin.runs import RunListing
@@ -32,6 +32,17 @@ HOW = (
 
 class UncertainLeftError(InvalidError):
     """Nothing was replayed, since it is not said what happens to steps that may have happened."""
+
+
+def _refuse_withheld(list_name: str | None) -> None:
+    name = keys.dead_letters(list_name or "")
+    if name.startswith(keys.WITHHELD):
+        before = name.removeprefix(keys.WITHHELD)
+        msg = (
+            f"{list_name} has withheld vCons, not dead letters: release them, which evaluates the"
+            f" law again (ReleaseWithheld, or `release --list {before}`)"
+        )
+        raise ConflictError(msg)
 
 
 def left(count: int) -> str:
@@ -91,9 +102,11 @@ class PipelineOperations:
         """Queue dead letters again, at the step that failed; how many.
 
         Raises:
+            ConflictError: the list is that of withheld vCons, which are released.
             UncertainLeftError: none was queued, and those that might be need `uncertain`.
             GoneError: one of those named was erased; none was queued.
         """
+        _refuse_withheld(list_name)
         named = None if vcon_uuids is None else [checked_uuid(each) for each in vcon_uuids]
         selection = Selection(
             destination=lambda letter: self._destination(letter, list_name, storage),

@@ -197,6 +197,19 @@ async def test_pages(law: LawScene) -> None:
         await law.page(list_name="elsewhere")
 
 
+async def test_withheld_vcons_are_not_replayed(law: LawScene) -> None:
+    """As a list of dead letters, by which their names in Redis begin, it is refused: 409."""
+    law.configure("second")
+    vcon_uuid = await law.run()
+    law.recorded.add("second", granted=True)
+    which = LIST.removeprefix(keys.DEAD_LETTERS)
+    with pytest.raises(ConflictError, match=r"release them, .*`release --list in`"):
+        await law.ops.operations.replay(
+            which, None, vcon_uuids=None, cause=None, limit=9, from_start=True
+        )
+    assert law.ops.list(LIST) == [vcon_uuid]
+
+
 async def test_what_is_not_withheld_cannot_be_released(law: LawScene) -> None:
     """404, not 409."""
     law.configure("first")
