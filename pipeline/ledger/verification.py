@@ -81,6 +81,8 @@ def _fault_of(event: Event) -> str | None:
     if kind in _ROWS and event.found != event.digest:
         what = "removed" if event.found is None else "changed"
         return f"{_named(about)} was {what}: event {event.seq} is about it"
+    if not event.is_of_its_party:
+        return f"{_named(about)} is no longer about its person: event {event.seq} is about it"
     return None
 
 

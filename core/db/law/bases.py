@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import LiteralString, NamedTuple
 
 from core.db.database import Database
-from core.db.law.chain import BASIS_DIGEST
+from core.db.law.chain import BASIS_DIGEST, PARTY_COMMITMENT
 from core.errors import GoneError
 
 EVERY_PURPOSE = "*"
@@ -66,9 +66,10 @@ WHERE NOT EXISTS (SELECT FROM law_tombstones WHERE vcon_uuid = %(vcon_uuid)s::uu
 RETURNING {_COLUMNS}
 """  # noqa: S608 -- constant texts
 _EVENT: LiteralString = f"""
-INSERT INTO law_events (event, vcon_uuid, about, digest)
+INSERT INTO law_events (event, vcon_uuid, about, digest, commitment)
 SELECT CASE WHEN granted THEN 'vcon_consent_accepted' ELSE 'vcon_consent_revoked' END,
-    vcon_uuid, 'basis:' || id, {BASIS_DIGEST}
+    vcon_uuid, 'basis:' || id, {BASIS_DIGEST},
+    CASE WHEN granted THEN '' ELSE coalesce({PARTY_COMMITMENT}, '') END
 FROM law_bases WHERE id = %(id)s
 """  # noqa: S608 -- constant texts
 # Of equally new ones a denial comes first.

@@ -30,6 +30,10 @@ BASIS_DIGEST: LiteralString = _DIGEST.format(
     "id, vcon_uuid, purpose, granted, basis, granted_at, expires_at, recorded_at, actor, ref"
 )
 """Without the party, which is erased with it."""
+PARTY_COMMITMENT: LiteralString = (
+    "encode(sha256(convert_to('basis:' || id || ':' || party, 'UTF8')), 'hex')"
+)
+"""What the event of a denial says of its party, which stays: it protects the person."""
 INSERT_EVENTS: LiteralString = """
 INSERT INTO law_events (event, vcon_uuid, about, digest, commitment)
 SELECT event, vcon_uuid, about, digest, commitment

@@ -3,7 +3,8 @@
 What can be seen, and what cannot: a changed event no longer has its hash; one that was changed with
 its hash is not what the next one follows; a removed one leaves a gap. A row that an event names is
 compared by its digest. A tail that was cut is seen by a checkpoint, of which a copy should be kept
-elsewhere, and by rows whose events are gone. A delivery that has not ended has no event yet.
+elsewhere, and by rows whose events are gone. A delivery that has not ended has no event yet. Whose
+a grant is may be erased, and is not compared; of a denial it stays, and is.
 """
 
 import hashlib
@@ -14,8 +15,10 @@ from itertools import chain, islice
 from typing import Any, LiteralString
 
 from core.db.database import Database
-from core.db.law.chain import BASIS_DIGEST, DELIVERY_DIGEST, VERSION_DIGEST
+from core.db.law.chain import BASIS_DIGEST, DELIVERY_DIGEST, PARTY_COMMITMENT, VERSION_DIGEST
 
+NO_PARTY: LiteralString = "none"
+"""In place of the commitment of a denial for a person that names nobody any more."""
 PAGE = 5000
 """Events, or rows, of one statement."""
 _ID: LiteralString = "substring(about FROM '^[a-z]+:([0-9]{1,18})$')::bigint"
@@ -34,6 +37,10 @@ SELECT seq, {_AT}, event, coalesce(vcon_uuid::text, ''), about, digest, commitme
         WHEN 'basis' THEN (SELECT {BASIS_DIGEST} FROM law_bases WHERE id = {_ID})
         WHEN 'erasure' THEN (SELECT '' FROM law_tombstones
             WHERE law_tombstones.vcon_uuid = law_events.vcon_uuid)
+    END,
+    CASE split_part(about, ':', 1) WHEN 'basis' THEN (SELECT CASE
+        WHEN granted OR law_bases.vcon_uuid IS NOT NULL THEN ''
+        ELSE coalesce({PARTY_COMMITMENT}, '{NO_PARTY}') END FROM law_bases WHERE id = {_ID})
     END
 FROM law_events WHERE seq > %(after)s ORDER BY seq LIMIT %(page)s
 """  # noqa: S608 -- constant texts
@@ -64,6 +71,8 @@ LEFT JOIN law_events AS known ON known.seq = point.seq ORDER BY point.seq
 class Event:
     """One row of the chain, and the digest that the row it is about has now.
 
+    `party`: the commitment about the party of a recorded basis as it is now.
+
     None is what a superuser has removed, also from columns that must have a value.
     """
 
@@ -77,6 +86,19 @@ class Event:
     prior: str | None
     hash: str | None
     found: str | None
+    party: str | None
+
+    @property
+    def is_of_its_party(self) -> bool:
+        """Whether a recorded basis is about the person that it was recorded for, if that is known.
+
+        An event of an earlier version does not say for whom a denial was.
+        """
+        return (
+            self.party is None
+            or self.party in ("", self.commitment)
+            or (not self.commitment and self.party != NO_PARTY)
+        )
 
     def computed(self) -> str | None:
         """The hash that it must have; None if a value is missing."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from core.db.law import checking
+from core.db.law.bases import Bases
 from tests.integration.law.ledger_scene import Ledger
+from tests.integration.law.test_recorded_bases import new
 
 COLUMNS = "event, vcon_uuid, about, digest, commitment, prior"
 HASHED = (
@@ -13,6 +15,13 @@ HASHED = (
     " 'YYYY-MM-DD\"T\"HH24:MI:SS.US'), event, coalesce(vcon_uuid::text, ''), about, digest,"
     " commitment), 'UTF8')), 'hex')"
 )
+
+
+_ANEW = f"""
+UPDATE law_events SET hash = {HASHED} WHERE seq = 1;
+UPDATE law_events SET prior = (SELECT hash FROM law_events WHERE seq = 1) WHERE seq = 2;
+UPDATE law_events SET hash = {HASHED} WHERE seq = 2
+"""
 
 
 @pytest.fixture
@@ -98,6 +107,24 @@ def test_the_first_row_is_named(written: Ledger) -> None:
     """Everything that a superuser does to it."""
     found = {deed: written.found_after(deed)[0] for deed, _ in DEEDS}
     assert [each for each in DEEDS if not found[each[0]].startswith(each[1])] == []
+
+
+@pytest.mark.parametrize("is_earlier", [False, True])
+def test_whose_a_denial_is_cannot_be_changed(ledger: Ledger, is_earlier: bool) -> None:
+    """An event of an earlier version does not name the party: only its loss is found then."""
+    bases = Bases(ledger.database)
+    bases.add(new("one", granted=False))
+    bases.add(new("two"))
+    if is_earlier:
+        ledger.as_superuser(f"UPDATE law_events SET commitment = ''; {_ANEW}")
+    assert ledger.verified().findings == []
+    ledger.execute("UPDATE law_bases SET party = NULL WHERE granted")  # as an erasure does
+    assert ledger.verified().findings == []
+    lost = ["basis 1 is no longer about its person: event 1 is about it"]
+    changed = "UPDATE law_bases SET party = {0} WHERE NOT granted"
+    assert ledger.found_after(changed.format("NULL")) == lost
+    assert ledger.found_after(changed.format("'two'")) == ([] if is_earlier else lost)
+    assert ledger.found_after("UPDATE law_bases SET granted = true WHERE id = 1")
 
 
 def test_a_cut_tail_is_named_by_its_checkpoint(written: Ledger) -> None:
