@@ -7,6 +7,7 @@ it is found.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import compress
 from typing import Any
 
@@ -65,7 +66,11 @@ def _flat(value: Any) -> Iterator[bytes]:
 def of_postgres(url: str, *left_out: str) -> Iterator[Piece]:
     """Every row of every table that is not left out."""
     with psycopg.connect(url, autocommit=True) as connection:
-        yield from of_database(connection, *left_out)
+        pieces: list[Piece] | None = None
+        while pieces is None:
+            with suppress(psycopg.errors.UndefinedTable):  # a service has dropped a partition
+                pieces = list(of_database(connection, *left_out))
+    yield from pieces
 
 
 def of_database(connection: psycopg.Connection[Any], *left_out: str) -> Iterator[Piece]:

@@ -120,6 +120,11 @@ class Around:
     receiver: StandIn
 
     @property
+    def backup(self) -> Path:
+        """Where backups are written: beside what is searched."""
+        return self.folder.with_name("backup")
+
+    @property
     def settings(self) -> dict[str, str]:
         """The variables of the service, and of commands beside it."""
         return {
@@ -141,9 +146,14 @@ class Around:
             "OTEL_METRIC_EXPORT_INTERVAL": "200",
         }
 
+    def service(self, name: str) -> ServiceProcess:
+        """Start the service, with one worker."""
+        words = "api", "--workers", "1"
+        return ServiceProcess(self.folder / "logs", self.settings, name=name, arguments=words)
+
     def furnish(self) -> None:
         """Write the plugins and the configuration."""
-        (plugins := self.folder / "plugins").mkdir()
+        (plugins := self.folder / "plugins").mkdir(parents=True)
         for name, source in MODULES.items():
             (plugins / f"{name}.py").write_text(source)
         config = _config(self.folder, self.s3_url, self.receiver.url)
@@ -168,8 +178,11 @@ class Conversations:
             await self.post(chain, person.vcon(attachments=[_failing(person)], dialog=dialog))
         await self._refused(person)
         for name, length in {"kept_out": 1, "DLQ:refused": 1, "DLQ:storage:broken": 1}.items():
-            await self._reached(name, length)
-        await self._ended(4)
+            await self.reached(name, length)
+        again = await self.http.post("/dlq/reprocess", params={"ingress_list": "refused"})
+        assert again.json() == 1, again.text
+        await self._ended(5)
+        await self.reached("DLQ:refused", 1)
 
     async def _refused(self, person: Person) -> None:
         """What is asked for with the person's values, and refused or answered."""
@@ -188,14 +201,16 @@ class Conversations:
 
     async def taken(self, name: str) -> None:
         """Return when a list is empty, and what was pushed there by hand is gone."""
-        await self._reached(name, 0)
+        await self.reached(name, 0)
 
         async def is_gone() -> bool:
             return not self.redis.exists(f"vcon:{self.fed[name]}")
 
         await until(is_gone, f"the vCon of {name} to be gone", SECONDS)
 
-    async def _reached(self, name: str, length: int) -> None:
+    async def reached(self, name: str, length: int) -> None:
+        """Return when a list has this length."""
+
         async def is_so() -> bool:
             return self.redis.llen(name) == length
 
@@ -205,13 +220,44 @@ class Conversations:
         """Until the history has so many runs."""
 
         async def is_so() -> bool:
-            with psycopg.connect(self.around.database_url) as connection:
+            with self._database() as connection:
                 runs = connection.execute(
                     "SELECT count(*) FROM chain_runs WHERE status <> 'running'"
                 )
                 return runs.fetchone() == (count,)
 
         await until(is_so, f"{count} runs in the history", SECONDS)
+
+    async def recovered(self) -> None:
+        """Lose all that Redis has, and return when it was made like Postgres again."""
+        self.redis.flushdb()
+
+        async def is_approved() -> bool:
+            return bool(self.redis.hget("pc:epoch", "generation")) and not self._recovers()
+
+        await until(is_approved, "the recovery to end", SECONDS)
+
+    def _database(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.around.database_url, autocommit=True)
+
+    def _recovers(self) -> bool:
+        with self._database() as connection:
+            row = connection.execute("SELECT recovery IS NOT NULL FROM redis_identity").fetchone()
+        return row != (False,)
+
+    async def restored(self, erased: Path) -> Any:
+        """Lose everything, restore the backup, and start the service again; the result."""
+        await asyncio.to_thread(self.service.stop)
+        self.redis.flushdb()
+        with self._database() as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+        files = {"file": str(self.around.backup), "erased": str(erased)}
+        result = await self.perform("restore", **files)
+        self.service = self.around.service("again")
+        await asyncio.to_thread(self.service.wait_until_ready)
+        self.http.base_url = httpx.URL(self.service.api_url)
+        return result
 
     async def perform(self, operation: str, **arguments: Any) -> Any:
         """Perform an operation as a command does."""
@@ -223,7 +269,7 @@ class Conversations:
         """The erasure once it has ended."""
 
         async def has_ended() -> bool:
-            with psycopg.connect(self.around.database_url) as connection:
+            with self._database() as connection:
                 ended = "SELECT ended_at IS NOT NULL FROM law_erasures WHERE id = %s"
                 return connection.execute(ended, [erasure_id]).fetchone() == (True,)
 
@@ -269,19 +315,16 @@ async def conversations(around: Around) -> AsyncIterator[Conversations]:
     """Start the service with one worker."""
     around.furnish()
     async with AsyncExitStack() as stack:
-        service = ServiceProcess(
-            around.folder / "logs", around.settings, arguments=("api", "--workers", "1")
-        )
-        stack.push_async_callback(asyncio.to_thread, service.stop)
         redis = stack.enter_context(Redis.from_url(around.redis_url, decode_responses=True))
-        await asyncio.to_thread(service.wait_until_ready)
         client = httpx.AsyncClient(
-            base_url=service.api_url,
-            headers={"x-conserver-api-token": TOKEN},
-            trust_env=False,
-            timeout=SECONDS,
+            headers={"x-conserver-api-token": TOKEN}, trust_env=False, timeout=SECONDS
         )
-        yield Conversations(around, service, await stack.enter_async_context(client), redis)
+        await stack.enter_async_context(client)
+        running = Conversations(around, around.service("service"), client, redis)
+        stack.push_async_callback(lambda: asyncio.to_thread(running.service.stop))
+        await asyncio.to_thread(running.service.wait_until_ready)
+        client.base_url = httpx.URL(running.service.api_url)
+        yield running
 
 
 def _config(folder: Path, s3_url: str, receiver_url: str) -> dict[str, Any]:

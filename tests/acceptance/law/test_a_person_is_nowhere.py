@@ -50,13 +50,14 @@ async def system(
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Conversations]:
     """The system with what is around it, and its variables in this process, for commands."""
-    servers = tmp_path, redis_url, database_url, database_environment
+    folder = tmp_path / "system"
+    servers = folder, redis_url, database_url, database_environment
     with stand_in(StandIn(replies={ERASE: {"erased": True}})) as receiver, collector() as traces:
         around = Around(*servers, s3_url, bucket, traces, receiver)
         for name, value in around.settings.items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
-        monkeypatch.syspath_prepend(tmp_path / "plugins")
+        monkeypatch.syspath_prepend(folder / "plugins")
         monkeypatch.setattr(client, "_installed", list(client._installed))
         async with conversations(around) as running:
             yield running
@@ -66,8 +67,9 @@ async def test_nothing_is_found_of_an_erased_person(system: Conversations) -> No
     """Neither in a key, a row, a file, an object, a line, a span nor a metric."""
     person, other = Person(), Person()
     await system.post("waiting", other.vcon())
-    del system.fed["waiting"]
+    kept = f"vcon:{system.fed.pop('waiting')}"
     await system.feed(person)
+    await system.perform("backup", file=str(system.around.backup))
     before = person.traces(system.everything())
     assert {where.split()[0] for where in before} == KINDS
     preview = await system.perform("erase_party", tel=person.tel, dry_run=True)
@@ -75,13 +77,23 @@ async def test_nothing_is_found_of_an_erased_person(system: Conversations) -> No
     assert before.keys() - {"redis pc:index"} <= person.traces(system.everything()).keys()
     requested = await system.perform("erase_party", tel=person.tel)
     erasure = await system.ended(requested.erasure.id)
-    assert person.traces(system.everything()) == {}
-    assert other.traces(system.everything())
+    pieces = list(system.everything())
+    assert person.traces(pieces) == {}
+    assert other.traces(pieces)
     states = {(each.kind, each.name): each.state for each in erasure.targets}
     assert states == STATES
     check_statement(system, erasure)
     await check_doors(system, person)
-    assert person.traces(system.everything()) == {}
+    await system.recovered()
+    assert system.redis.exists(kept)
+    await check_refused(system, person)
+    (told := system.around.backup.with_name("erased")).write_text(f"{erasure.statement}\n")
+    restored = await system.restored(told)
+    assert restored.erased == len(erasure.vcons)
+    [again] = (await system.perform("erasures")).erasures
+    assert set((await system.ended(again.id)).vcons) == set(erasure.vcons)
+    assert system.redis.exists(kept)
+    await check_refused(system, person)
 
 
 def check_statement(system: Conversations, erasure: Erasure) -> None:
@@ -98,12 +110,18 @@ def check_statement(system: Conversations, erasure: Erasure) -> None:
         assert asked["erasure"] == erasure.id
 
 
-async def check_doors(system: Conversations, person: Person) -> None:
-    """No uuid comes back: not sent again, pushed by hand, read from a storage, nor replayed."""
+async def check_refused(system: Conversations, person: Person) -> None:
+    """No uuid comes in again, and nothing is found after that."""
     for chain, vcon_uuid in system.fed.items():
         document = person.vcon(uuid=vcon_uuid)
         sent = await system.http.post("/vcon", params={"ingress_lists": chain}, json=document)
         assert sent.status_code == 410, sent.text
+        assert (await system.http.get(f"/vcon/{vcon_uuid}")).status_code == 410
+    assert person.traces(system.everything()) == {}
+
+
+async def check_doors(system: Conversations, person: Person) -> None:
+    """No uuid comes back: not sent again, pushed by hand, read from a storage, nor replayed."""
     vcon_uuid = system.fed["kept"]
     pushed = json.dumps(person.vcon(uuid=vcon_uuid))
     system.redis.execute_command("JSON.SET", f"vcon:{vcon_uuid}", ".", pushed)
@@ -113,4 +131,9 @@ async def check_doors(system: Conversations, person: Person) -> None:
     again.write_text(pushed)
     assert (await system.http.get(f"/vcon/{vcon_uuid}")).status_code == 410
     again.unlink()
+    system.redis.rpush("DLQ:refused", system.fed["refused"])
+    replay = await system.http.post("/dlq/reprocess", params={"ingress_list": "refused"})
+    assert replay.json() == 0, replay.text
+    assert system.redis.lpop("DLQ:refused") == system.fed["refused"]
     assert system.redis.lrange("kept_out", 0, -1) == []
+    await check_refused(system, person)
