@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from core.concurrency.thread_pool import in_own_thread
-from core.errors import InvalidError
 from core.operator_interfaces import Call
 from pipeline.erasure.carried_over import erased_in
 from pipeline.erasure.erasures import MOST_VCONS, Request
+from pipeline.operator.audit import checked_reason
 from pipeline.operator.backup import operations
 from pipeline.operator.parts import Parts
 from schemas.operator.backup import (
@@ -35,9 +35,7 @@ class Backups:
 
     async def restore(self, asked: RestoreParameters, call: Call) -> RestoreResult:
         """Restore a backup, or only check that; a reason is needed, as for every change."""
-        if not asked.dry_run and not call.reason.strip():
-            msg = "reason: say why; the audit keeps it"
-            raise InvalidError(msg, [msg])
+        reason = "" if asked.dry_run else checked_reason(call)
         named = await in_own_thread(erased_in, asked.erased) if asked.erased else []
         result = await self._backups.restore(asked, call.progress)
         result.erased = len(named)
@@ -45,7 +43,7 @@ class Backups:
             result.steps.append(f"erase {len(named)} vCons again that were erased before")
         if not asked.dry_run:
             await self._erase_again(named, call)
-            detail = {"sha256": result.content.sha256, "reason": call.reason}
+            detail = {"sha256": result.content.sha256, "reason": reason}
             await self._admin.audit("restore", call.author, asked.file, detail)
         return result
 

@@ -1,10 +1,11 @@
 """Erasures under the conversations' law, as operators ask for them and follow them."""
 
 from datetime import datetime
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from schemas.operator.law.impersonal import IMPERSONAL
 from schemas.operator.people import MOST_ERASED, ErasedVcon, Person
 from schemas.uuids import Uuid
 
@@ -25,7 +26,7 @@ MOST_LISTED = 200
 class _Order(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    hold: str | None = Field(None, min_length=1, max_length=LONGEST_HOLD)
+    hold: Annotated[str, IMPERSONAL] | None = Field(None, min_length=1, max_length=LONGEST_HOLD)
     """Why the vCons must be kept for now; nothing is erased until the hold is released."""
     dry_run: bool = False
 

@@ -10,7 +10,7 @@ from core.db.law.bases import EVERY_PURPOSE, KeptBasis, NewBasis
 from core.errors import InvalidError
 from core.operator_interfaces import Call, Operation
 from pipeline.config.law import LARGEST_SKEW
-from pipeline.operator.audit import checked_reason
+from pipeline.operator.audit import check_unnamed, checked_reason
 from pipeline.operator.law.basis_checks import address_fault, address_note, purpose_doubt
 from pipeline.operator.parts import Parts
 from pipeline.operator.people.find import Find
@@ -75,6 +75,8 @@ class BasisRecorder:
             UnavailableError: Postgres cannot be reached; recording it again does no harm.
         """
         reason = checked_reason(call)
+        person = [wanted.address] if wanted.address else []
+        check_unnamed(person, reason=reason, ref=wanted.ref, purpose=wanted.purpose)
         _check_times(wanted)
         self._check_searchable(wanted)
         reached = await self._reached(wanted, call)

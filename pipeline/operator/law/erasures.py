@@ -17,6 +17,7 @@ from pipeline.erasure.erasures import Erasures, Request
 from pipeline.erasure.plan import REDIS, Plan
 from pipeline.erasure.traces import Traces
 from pipeline.ledger.recorded_bases import Address
+from pipeline.operator.audit import check_unnamed
 from pipeline.operator.parts import Parts
 from pipeline.operator.people.erase import Erase
 from pipeline.operator.people.selection import Selection
@@ -98,6 +99,7 @@ class ErasureOperations:
     ) -> ErasureResult:
         if wanted.dry_run:
             return await self._foreseen(sought, call)
+        check_unnamed(sought.given, hold=wanted.hold)
         selection = await self._erase.selected(sought, call)
         vcons = [each.uuid for each in selection.targets]
         notes = [*selection.notes, *await self._plan.notes(_unindexed(selection))]

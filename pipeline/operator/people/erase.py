@@ -26,7 +26,7 @@ from pipeline.admin.operations import CANNOT_DELETE
 from pipeline.admin.run_archive import RunOutbox
 from pipeline.erasure.removal import Removal, storages_of
 from pipeline.erasure.traces import forget_errors
-from pipeline.operator.audit import checked_reason
+from pipeline.operator.audit import check_unnamed, checked_reason
 from pipeline.operator.parts import Parts
 from pipeline.operator.people.find import WITHOUT_POSTGRES, Find
 from pipeline.operator.people.selection import Selection, Target, select
@@ -95,7 +95,7 @@ class Erase:
             InvalidError: there is no reason, or nothing that can be searched.
         """
         if not wanted.dry_run:
-            checked_reason(call)
+            check_unnamed(wanted.given, reason=checked_reason(call))
         await self._outbox.drain_waiting()
         selection = await select(wanted, self._find, self._index, call)
         if WITHOUT_POSTGRES in selection.notes:

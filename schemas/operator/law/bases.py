@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from schemas.operator.law.impersonal import IMPERSONAL
 from schemas.operator.law.ledger import LAST_ROW
 from schemas.uuids import Uuid
 
@@ -35,8 +36,10 @@ def _readable(time: datetime) -> datetime:
 
 _TEXT = Field(min_length=1, max_length=LONGEST_TEXT)
 
-type Words = Annotated[str, _TEXT, AfterValidator(_printable)]
-type Purpose = Annotated[str, _TEXT, AfterValidator(_printable), AfterValidator(_no_star)]
+type Words = Annotated[str, _TEXT, AfterValidator(_printable), IMPERSONAL]
+type Purpose = Annotated[
+    str, _TEXT, AfterValidator(_printable), IMPERSONAL, AfterValidator(_no_star)
+]
 type Address = Annotated[str, Field(min_length=1, max_length=250)]
 type Time = Annotated[AwareDatetime, AfterValidator(_readable)]
 type Basis = Literal[

@@ -141,6 +141,17 @@ INVALID: list[tuple[str, dict[str, Any], str]] = [
     ("erase_vcon", {"vcon_uuid": "x"}, "why"),
     ("erase_vcon", {"vcon_uuid": new_uuid()}, ""),
     ("erase_vcon", {"vcon_uuid": new_uuid(), "hold": "x" * 201}, "why"),
+    ("erase_vcon", {"vcon_uuid": new_uuid()}, f"asked by {SPELLING}"),
+    ("erase_vcon", {"vcon_uuid": new_uuid(), "hold": "claim of ann@people.example"}, "why"),
+    ("erase_party", {"tel": "4711"}, "extension 4711"),
+    ("erase_party", {"name": "Ann Smith", "hold": "Smith v. Jones"}, "why"),
+    ("erase_party", {"name": "Ann Smith"}, "asked by ann"),
+    ("erase", {"name": "Ann Smith"}, "asked by ann"),
+    ("record_basis", {"tel": NUMBER, "granted": False, "ref": SPELLING}, "why"),
+    ("record_basis", {"mail": "ann@people.example", "granted": False, "ref": "of ann"}, "why"),
+    ("record_basis", {"mail": "ann@people.example", "granted": False}, "of ann"),
+    ("release", {"list_name": "in"}, "ann@people.example agrees"),
+    ("pause", {"chain": "main"}, f"until {SPELLING} answers"),
 ]
 
 
@@ -150,6 +161,13 @@ async def test_what_is_not_valid_requests_nothing(erasing: Scene) -> None:
         for name, wanted, reason in INVALID:
             with pytest.raises(InvalidError):
                 await api.perform(name, wanted, Call(AUTHOR, reason))
+        client: Any = SimpleNamespace(service=None, pipeline=SimpleNamespace(operator=api))
+        with pytest.raises(InvalidError, match="reason: has what looks like a telephone number"):
+            await EraseParty(tel=NUMBER, reason=SPELLING).run(client, None)
+    typed = f"erasure party --tel '{NUMBER}' --yes --reason 'of {SPELLING}'"
+    refused = await erasing.people.operator.cli(typed)
+    assert (refused.code, SPELLING in refused.err) == (4, False)
+    assert "reason: has what looks like a telephone number" in refused.err
     assert erasing.people.rows("SELECT 1 FROM law_erasures") == []
     assert erasing.people.rows("SELECT 1 FROM audit_events") == []
 
