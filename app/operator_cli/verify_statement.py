@@ -121,6 +121,10 @@ def _lines(found: Statement) -> Iterator[str]:
     yield f"erasure {said.get('erasure')}: {state}, {said.get('ended_at')}"
     counts = [f"{count} {each}" for each, count in _members(said, "count").items()]
     vcons = len(_entries(said, "vcons"))
+    if earlier := _entries(said, "earlier"):
+        yield f"version {said.get('version')}; the one before has the SHA-256 {earlier[-1]}"
+    if unknown := _entries(said, "nothing_known"):
+        yield f"nothing was known of {len(unknown)} vCons"
     yield f"vCons: {vcons}; destinations: {', '.join(counts) or 'none'}"
     exceptions = [each for each in _entries(said, "exceptions") if isinstance(each, dict)]
     meanings = _members(said, "meaning")

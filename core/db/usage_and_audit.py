@@ -16,6 +16,7 @@ from core.db.ingress_keys import IngressKeys, count_uses
 from core.db.law.bases import Bases
 from core.db.law.deliveries import Deliveries
 from core.db.law.erasures import ErasureRows
+from core.db.law.places import PlaceRows
 from core.db.law.reading import LedgerReading
 from core.db.law.traces import LawTraces
 from core.db.settlements import Settlements
@@ -192,7 +193,7 @@ class PartnerRecords:
 
     `index` finds vCons by their parties; `custody` has those that are accepted and not stored yet,
     `identities` which Redis was last seen. `law` is the ledger of where vCons went; `erasures`,
-    `law_traces`, `bases` and `deliveries` are of the law, too.
+    `places`, `law_traces`, `bases` and `deliveries` are of the law, too.
     """
 
     def __init__(self, database: Database) -> None:
@@ -204,6 +205,7 @@ class PartnerRecords:
         self.settlements = Settlements(database)
         self.identities = Identities(database)
         self.erasures = ErasureRows(database)
+        self.places = PlaceRows(database)
         self.law_traces = LawTraces(database)
         self.bases = Bases(database)
         self.law = LedgerReading(database)

@@ -233,7 +233,8 @@ _TABLE = (
     Change(
         "erasure_answer",
         "Note what a destination has answered",
-        "For answers that come by other means, such as a letter. The statement has them.",
+        "For answers that come by other means, such as a letter. The statement has them: if the"
+        " erasure has ended, it gets a new one, which names the one before.",
         "Note it",
         [
             Field("id", "Erasure", "given"),

@@ -6,7 +6,8 @@
 | link that declares `pure` | `deleted`: a call of it has no effect but on its vCon |
 | step with `erase` | told with a signed message, after it was deleted there if it can delete |
 | other storage, link, tracer | `cannot`: the service knows no way to erase there |
-| egress list, reader | `cannot`: the readers of the list, or the caller, have what they read |
+| egress list that nobody has read | `verified`, when the vCon was taken out of it (`work.py`) |
+| other egress list, reader | `cannot`: the readers of the list, or the caller, have what they read |
 | step that is not configured any more | `unreachable` |
 
 A storage or receiver that fails is tried again, with growing pauses. An error is kept as its type,
@@ -114,7 +115,8 @@ class Destinations:
             return now_in(target, "cannot")
         if problem is not None:
             return after_failure(target, _type_of(problem), now)
-        return now_in(target, "deleted", due_at=now)
+        detail = target.detail | ({"found": True} if deletion.removed.get(name) else {})
+        return now_in(target, "deleted", due_at=now).model_copy(update={"detail": detail})
 
     async def _read_again(self, target: ErasureTarget, now: datetime) -> ErasureTarget:
         try:

@@ -1,9 +1,8 @@
 """Requests for erasures, and what is said about them; `work.py` carries them out."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Literal
 from uuid import UUID
 
@@ -11,13 +10,16 @@ from core.concurrency.thread_pool import BoundedCalls
 from core.db.law.erasures import ErasureRows, NewErasure
 from core.errors import ConflictError, InvalidError, UnknownNameError
 from core.run_ids import new_run_id
+from pipeline.erasure.states import ANSWER_WITHIN
 from pipeline.erasure.work import ErasureWork
 from schemas.law.erasures import Erasure, ErasurePage, ErasureTarget
+from schemas.operator.status import ErasureCounts
 
 MOST_VCONS: Final = 5000
 """vCons of one erasure."""
+MOST_STATEMENTS: Final = 100
+"""Versions of the statement of one erasure."""
 _FIRST: Final = ("infinity", str(UUID(int=0)))
-_CURSOR = re.compile(r"(?P<at>[0-9T:.+-]{10,40})~(?P<id>[0-9a-f-]{36})", re.ASCII)
 
 type Answer = Literal["acknowledged", "cannot"]
 """What is said about a destination by hand: it has erased the vCon, or never will."""
@@ -28,7 +30,8 @@ class Request:
     """What is to be erased; `vcons` with all that links made of them.
 
     `hold`: why it must not be carried out now. `party`: the keyed hash of the person's value, which
-    is kept only where `suppress` refuses later vCons of the person.
+    is kept only where `suppress` refuses later vCons of the person. `sought` and `bases`: every
+    hash of it in the index and in recorded bases, which are kept while the erasure is held.
     """
 
     vcons: Sequence[str]
@@ -38,6 +41,8 @@ class Request:
     hold: str | None = None
     suppress: bool = False
     party: str | None = None
+    sought: Sequence[str] = ()
+    bases: Sequence[str] = ()
 
 
 class Erasures:
@@ -55,7 +60,8 @@ class Erasures:
         A request for one vCon that is being erased is answered with that erasure.
 
         Raises:
-            ConflictError: one of the vCons is in an erasure that is held.
+            ConflictError: one of the vCons is in an erasure that is held, or it is to be held and
+                is in one that is not.
             InvalidError: there are more than `MOST_VCONS` vCons.
         """
         if len(request.vcons) > MOST_VCONS:
@@ -65,6 +71,9 @@ class Erasures:
         for each in known:
             if each.state == "held" and request.hold is None:
                 raise _held(each)
+            if each.state != "held" and request.hold is not None:
+                msg = f"erasure {each.id} of this vCon is {each.state}: it can be held no more"
+                raise ConflictError(msg)
         covering = [each for each in known if set(request.vcons) <= set(each.vcons)]
         if request.subject == "vcon" and covering:
             return covering[0]
@@ -77,6 +86,8 @@ class Erasures:
             hold=request.hold,
             suppress=request.suppress,
             party=request.party if request.suppress else None,
+            sought=request.sought if request.hold else (),
+            bases=request.bases if request.hold else (),
         )
         await self._calls(self._rows.request, new)
         return await self.get(new.id)
@@ -106,15 +117,16 @@ class Erasures:
         Raises:
             InvalidError: the cursor is none of a page.
         """
-        at, before = _FIRST
-        if cursor is not None:
-            if (found := _CURSOR.fullmatch(cursor)) is None:
-                raise InvalidError("cursor: give that of the page before, as it is")
-            at, before = found["at"], found["id"]
+        at, before = _FIRST if cursor is None else _position(cursor)
         rows = await self._calls(self._rows.page, limit, at, before, open_only=open_only)
         erasures = [Erasure.model_validate(each) for each in rows]
         more = _cursor(erasures[-1]) if len(erasures) == limit else None
         return ErasurePage(erasures=erasures, cursor=more)
+
+    async def counts(self) -> ErasureCounts:
+        """How many have not ended, and for how many of them the law's time is over."""
+        before = datetime.now(UTC) - ANSWER_WITHIN
+        return ErasureCounts.model_validate(await self._calls(self._rows.counts, before))
 
     async def hold(self, erasure_id: str, why: str) -> Erasure:
         """Hold an erasure that has not begun.
@@ -145,17 +157,39 @@ class Erasures:
     ) -> Erasure:
         """Note what a destination has answered, for all vCons unless one is named.
 
+        An erasure that has ended ends once more, with a statement that names the one before.
+
         Raises:
             UnknownNameError: the erasure has no such destination.
-            ConflictError: the erasure has ended, or the destination needs no answer.
+            ConflictError: the destination needs no answer, or has given this one.
         """
+        found = await self.destination(erasure_id, kind, name, vcon_uuid)
+        if len(found.progress.earlier) >= MOST_STATEMENTS:
+            raise ConflictError(f"erasure {erasure_id} has {MOST_STATEMENTS} statements already")
         words = erasure_id, kind, name, answer, vcon_uuid
         if not await self._calls(self._rows.answer, *words):
-            found = await self.get(erasure_id)
-            if not any(each.kind == kind and each.name == name for each in found.targets):
-                raise UnknownNameError("destination", f"{kind} {name}")
-            raise ConflictError(f"{kind} {name} of erasure {erasure_id} needs no answer")
+            raise ConflictError(_needs_none(found.targets, kind, name, answer))
         return await self.get(erasure_id)
+
+    async def destination(
+        self, erasure_id: str, kind: str, name: str, vcon_uuid: str | None = None
+    ) -> Erasure:
+        """The erasure, with the targets that are this destination.
+
+        Raises:
+            UnknownNameError: there is no such erasure, or it has no such destination; the message
+                names those that it has.
+        """
+        found = await self.get(erasure_id)
+        named = [each for each in found.targets if (each.kind, each.name) == (kind, name)]
+        if not named:
+            known = sorted({f"{each.kind} {each.name}" for each in found.targets})
+            raise UnknownNameError("destination", f"{kind} {name}", known)
+        if vcon_uuid is not None:
+            named = [each for each in named if each.vcon_uuid == vcon_uuid]
+        if not named:
+            raise UnknownNameError(f"vCon of {kind} {name} in this erasure", str(vcon_uuid))
+        return found.model_copy(update={"targets": named})
 
     async def advance(self, erasure_id: str) -> Erasure:
         """Go on with an erasure now, if it is due."""
@@ -163,9 +197,27 @@ class Erasures:
         return await self.get(erasure_id)
 
 
+def _needs_none(targets: Sequence[ErasureTarget], kind: str, name: str, answer: str) -> str:
+    states = sorted({each.state for each in targets})
+    if states == [answer]:
+        return f"{kind} {name} is {answer} already"
+    return (
+        f"{kind} {name} needs no answer: it is {' and '.join(states)}; an answer changes what is"
+        " pending, told, cannot, unreachable or acknowledged"
+    )
+
+
 def _held(erasure: Erasure) -> ConflictError:
     msg = f"erasure {erasure.id} of this vCon is held ({erasure.hold}); end its hold first"
     return ConflictError(msg)
+
+
+def _position(cursor: str) -> tuple[str, str]:
+    try:
+        at, before = cursor.split("~")
+        return datetime.fromisoformat(at).isoformat(), str(UUID(before))
+    except ValueError:
+        raise InvalidError("cursor: give that of the page before, as it is") from None
 
 
 def _cursor(last: Erasure) -> str:

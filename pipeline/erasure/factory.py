@@ -8,7 +8,9 @@ from core.concurrency.thread_pool import BoundedCalls, in_own_thread
 from core.db.usage_and_audit import PartnerRecords
 from pipeline.admin.operations import PipelineOperations
 from pipeline.erasure.destinations import Destinations
+from pipeline.erasure.egress_lists import EgressLists
 from pipeline.erasure.erasures import Erasures
+from pipeline.erasure.later_vcons import LaterVcons
 from pipeline.erasure.plan import Plan
 from pipeline.erasure.removal import Removal
 from pipeline.erasure.statement import statement_of
@@ -51,17 +53,22 @@ def build_erasures(
     removal = Removal(connection, queues, operations)
     traces = Traces(connection, index, records.law_traces, calls)
     tombstones = Tombstones(connection, records.erasures, calls, removal.remove)
-    plan = Plan(records.erasures, calls, configuration, index, operations, lookup)
+    lists = EgressLists(connection)
+    plan = Plan(
+        records.erasures, records.places, lists, calls, configuration, index, operations, lookup
+    )
     destinations = Destinations(configuration, operations, lookup)
     work = ErasureWork(
         records.erasures,
         calls,
         plan,
+        lists,
         index,
         tombstones,
         removal,
         destinations,
         traces,
+        LaterVcons(connection, index, operations.index),
         drain,
         signing(configuration),
     )

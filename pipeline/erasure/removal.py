@@ -1,6 +1,5 @@
 """Taking the vCon of an erasure out of Redis, also while a run holds it."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -9,9 +8,7 @@ from pipeline.admin.operations import PipelineOperations
 from pipeline.config.model import PipelineConfig
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
-from pipeline.redis_client.errors import WrongTypeError
 from pipeline.runs.queues import Queues
-from schemas.uuids import canonical_uuid
 
 
 class Removal:
@@ -39,20 +36,6 @@ class Removal:
             return False
         await self._operations.index.erase_media(vcon_uuid)
         return not await self._operations.index.present([vcon_uuid])
-
-    async def versions_of(self, vcon_uuids: Sequence[str]) -> list[str]:
-        """The versions for egress that runs which hold these have written, ended or not."""
-        reads = (self._versions_of(each) for each in vcon_uuids)
-        return [version for found in await asyncio.gather(*reads) for version in found]
-
-    async def _versions_of(self, vcon_uuid: str) -> list[str]:
-        try:
-            fields = await self._connection.command("HKEYS", keys.about(vcon_uuid))
-        except WrongTypeError:  # another program's
-            return []
-        named = [each for each in fields if each.startswith(keys.VERSION_OF)]
-        found = [canonical_uuid(each.removeprefix(keys.VERSION_OF)) for each in named]
-        return [each for each in found if each is not None]
 
     async def time(self) -> datetime:
         """Redis' clock, by which notes for the index are ordered."""

@@ -12,14 +12,17 @@ A pass may end anywhere, and the next one repeats what has no result yet:
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import batched
 from typing import Any, Final
 
 from core.concurrency.thread_pool import BoundedCalls
 from core.db.law.erasures import ErasureRows
 from core.errors import UnusableKeyError
 from pipeline.erasure.destinations import Destinations
+from pipeline.erasure.egress_lists import EgressLists
+from pipeline.erasure.later_vcons import LaterVcons
 from pipeline.erasure.plan import REDIS, Plan
 from pipeline.erasure.removal import Removal
 from pipeline.erasure.states import Outlook, after_failure, now_in, outlook
@@ -37,6 +40,8 @@ TAKEN_SECONDS: Final = 180.0
 BUSY_SECONDS: Final = 1.0
 """Seconds until a vCon that a run holds is tried again."""
 MOST_DUE, AT_ONCE, BATCH = 20, 8, 50
+MOST_LATER: Final = 5000
+"""vCons that came while an erasure was held."""
 MOST_MADE: Final = 5000
 """vCons made of others that one pass adds; the next one adds more."""
 
@@ -58,11 +63,13 @@ class ErasureWork:
         rows: ErasureRows,
         calls: BoundedCalls,
         plan: Plan,
+        lists: EgressLists,
         index: StoredIndex,
         tombstones: Tombstones,
         removal: Removal,
         destinations: Destinations,
         traces: Traces,
+        later: LaterVcons,
         drain: Callable[[], Awaitable[None]],
         sign: Sign,
         clock: Callable[[], datetime] = _now,
@@ -71,11 +78,13 @@ class ErasureWork:
         self._rows = rows
         self._calls = calls
         self._plan = plan
+        self._lists = lists
         self._index = index
         self._tombstones = tombstones
         self._removal = removal
         self._destinations = destinations
         self._traces = traces
+        self._later = later
         self._drain = drain
         self._sign = sign
         self._clock = clock
@@ -102,6 +111,7 @@ class ErasureWork:
         if erasure is None:
             return
         await self._tombstones.lay(erasure.id, erasure.vcons)
+        await self._traces.forget_party(erasure.progress.party)
         targets = await self._targets(erasure.id)
         if await self._take_out(erasure.id, [each for each in targets if each.kind == REDIS]):
             targets = await self._targets(erasure.id)  # a run that has ended may have added some
@@ -110,17 +120,30 @@ class ErasureWork:
 
     async def _begun(self, erasure: Erasure) -> Erasure | None:
         """The erasure, with what was made of its vCons since its last pass; None if it is held."""
+        if erasure.state == "requested":
+            later = await self._later.of(erasure.progress.sought, MOST_LATER)
+            known = dict.fromkeys([*erasure.vcons, *later[:MOST_LATER]])
+            erasure = erasure.model_copy(update={"vcons": list(known)})
+            noted = {"more": len(later) > MOST_LATER}
+            return await self._begin(erasure, [*known, *await self._made(erasure)], noted)
         made = await self._made(erasure)
-        is_new = erasure.state == "requested"
-        if is_new or made:
-            return await self._begin(erasure, [*erasure.vcons, *made] if is_new else made)
-        return erasure
+        return await self._begin(erasure, made, {}) if made else erasure
 
-    async def _begin(self, erasure: Erasure, vcon_uuids: Sequence[str]) -> Erasure | None:
+    async def _begin(
+        self, erasure: Erasure, vcon_uuids: Sequence[str], noted: Mapping[str, Any]
+    ) -> Erasure | None:
         """Postgres first: from its commit on, no new delivery of these vCons is recorded."""
         targets = await self._plan.places(vcon_uuids)
-        row = await self._calls.long(self._rows.begin, erasure.id, vcon_uuids, targets)
+        if erasure.state == "requested":
+            noted = {**noted, **await self._noted(vcon_uuids)}
+        row = await self._calls.long(self._rows.begin, erasure.id, vcon_uuids, targets, noted)
         return None if row is None else Erasure.model_validate(row)
+
+    async def _noted(self, vcon_uuids: Sequence[str]) -> dict[str, Any]:
+        """What the statement has to say of how much is known."""
+        unknown = await self._plan.unknown(vcon_uuids)
+        known = [each for each in vcon_uuids if each not in unknown]
+        return {"unknown": unknown, "history_from": await self._plan.history_from(known)}
 
     async def _made(self, erasure: Erasure) -> list[str]:
         """What links and egress made of the vCons and the erasure does not have yet.
@@ -129,8 +152,9 @@ class ErasureWork:
         """
         await self._drain()  # so that the index knows every run
         known, made = set(erasure.vcons), list[str]()
-        for at in range(0, len(erasure.vcons), BATCH):
-            made += await self._removal.versions_of(erasure.vcons[at : at + BATCH])
+        for some in batched(erasure.vcons, BATCH):
+            found = await asyncio.gather(*map(self._lists.versions_of, some))
+            made += [version for versions in found for version in versions]
         most = len(known) + MOST_MADE
         made += await made_from([*erasure.vcons, *made], self._index, most)
         return [each for each in dict.fromkeys(made) if each not in known]
@@ -142,6 +166,7 @@ class ErasureWork:
     async def _take_out(self, erasure_id: str, targets: Sequence[ErasureTarget]) -> bool:
         """Take the vCons out of Redis, with their traces; whether all are out."""
         pending = [each for each in targets if each.state != "verified"]
+        unread = await self._unread(pending)
         is_out = True
         for at in range(0, len(pending), BATCH):
             some = [await self._taken_out(each) for each in pending[at : at + BATCH]]
@@ -150,7 +175,30 @@ class ErasureWork:
             await self._forget(gone)
             await self._save(erasure_id, some)
             is_out = is_out and len(gone) == len(some)
+        if unread:
+            await self._note_unread(erasure_id, unread)
         return is_out
+
+    async def _unread(self, pending: Sequence[ErasureTarget]) -> set[tuple[str, str]]:
+        """The egress lists that nobody has read, before the vCons are taken out of them.
+
+        Every run that has come to its end is in the history then, and no other one can: its uuid
+        has a tombstone.
+        """
+        if not pending:
+            return set()
+        await self._drain()
+        return await self._plan.unread([each.vcon_uuid for each in pending])
+
+    async def _note_unread(self, erasure_id: str, unread: set[tuple[str, str]]) -> None:
+        """Those lists do not have the vCons any more, and nobody else has them from there."""
+        still = await self._plan.unread([vcon_uuid for vcon_uuid, _ in unread])
+        taken = [
+            now_in(each, "verified")
+            for each in await self._targets(erasure_id)
+            if each.kind == "egress" and (each.vcon_uuid, each.name) in unread - still
+        ]
+        await self._save(erasure_id, taken)
 
     async def _note_last_runs(self, erasure_id: str, vcon_uuids: Sequence[str]) -> None:
         """Destinations of runs that were under way when the erasure began."""

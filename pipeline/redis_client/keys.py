@@ -36,6 +36,8 @@ MEDIA = "pc:media"
 TOMBSTONES = "pc:tombstones"
 VERSION_OF = "made:"
 """What fields of `about` begin with that name versions of the vCon for egress."""
+LENT = "lent:"
+"""What fields of `about` begin with that name egress lists to which a reader's lease has ended."""
 SHARED_TYPES = {
     "pc:tokens": "string",
     "pc:expiring": "zset",

@@ -1,7 +1,7 @@
 """The index of vCons in Postgres, for the event loop: finding vCons that Redis has forgotten."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -103,6 +103,16 @@ class StoredIndex:
         """Find vCons of a party with this normalised value, newest first."""
         sought = await self._sought(field, form)
         return await self._calls.long(self.rows.find, sought, limit, after)
+
+    async def sought(self, field: Field, form: str) -> Sequence[str]:
+        """What finds vCons of a value later, without the value unless rows have it clear."""
+        return (await self._calls(self.searching_keys)).kept_as(field, form)
+
+    async def with_terms(
+        self, terms: Collection[str], limit: int, after: tuple[datetime, UUID] | None
+    ) -> list[StoredVcon]:
+        """A page of the vCons that have one of these terms, newest first."""
+        return await self._calls.long(self.rows.find, list(terms), limit, after)
 
     async def known(self, field: Field, form: str, uuids: Sequence[str]) -> set[str]:
         """Those of these vCons that `find` gives for the value."""

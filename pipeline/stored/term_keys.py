@@ -9,10 +9,10 @@ settings are found.
 import base64
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from pipeline.vcon.party_terms import Field
+from pipeline.vcon.party_terms import FIELDS, Field, split, terms
 
 _BYTES = 16
 
@@ -33,6 +33,11 @@ class TermKeys:
         hashes = [_hashed(field, value, secret) for secret in self.secrets]
         return [*hashes, _clear(field, value)]
 
+    def kept_as(self, field: Field, value: str) -> Sequence[str]:
+        """Every form that rows may have under these settings: clear only where they say so."""
+        hashes = [_hashed(field, value, secret) for secret in self.secrets]
+        return [*hashes, _clear(field, value)] if self.clear else hashes
+
     def shown(self, field: Field, value: str) -> str:
         """What stands for it in the audit: never clear."""
         return _hashed(field, value, self.secrets[0])
@@ -41,6 +46,26 @@ class TermKeys:
 def fingerprint(secret: str) -> str:
     """What tells a secret from others without saying it."""
     return hmac.digest(secret.encode(), b"fingerprint", hashlib.sha256).hex()[:16]
+
+
+def fields_of(sought: Collection[str]) -> list[Field]:
+    """A hash begins with the first letter of its field, a clear term with its name."""
+    return [each for each in FIELDS if any(term.startswith(each[0]) for term in sought)]
+
+
+def meaning(
+    keys: Sequence[str], secrets: TermKeys, region: str, sought: Collection[str]
+) -> list[str]:
+    """Those of these keys whose value has one of the terms. Blocks: 10 us for a number."""
+    found = []
+    for key in keys:
+        field, value = split(key) or ("tel", "")
+        kept = (
+            term for form in terms(field, value, region) for term in secrets.kept_as(field, form)
+        )
+        if not set(sought).isdisjoint(kept):
+            found.append(key)
+    return found
 
 
 def _clear(field: Field, value: str) -> str:

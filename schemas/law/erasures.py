@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from schemas.operator.law.impersonal import IMPERSONAL
 from schemas.operator.people import MOST_ERASED, ErasedVcon, Person
@@ -23,10 +23,14 @@ EXCEPTIONS: Final = ("told", "cannot", "unreachable")
 MOST_LISTED = 200
 
 
+_HOLD = StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_HOLD)
+type Hold = Annotated[str, _HOLD, IMPERSONAL]
+
+
 class _Order(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    hold: Annotated[str, IMPERSONAL] | None = Field(None, min_length=1, max_length=LONGEST_HOLD)
+    hold: Hold | None = None
     """Why the vCons must be kept for now; nothing is erased until the hold is released."""
     dry_run: bool = False
 
@@ -56,7 +60,10 @@ class PartyErasure(_Order, Person):
 
 
 class ErasureTarget(BaseModel):
-    """A destination that got one of the vCons, or may have; `error`: a type without its text."""
+    """A destination that got one of the vCons, or may have; `error`: a type without its text.
+
+    `detail` has `found`, if the vCon was there when it was deleted.
+    """
 
     vcon_uuid: str
     kind: str
@@ -66,6 +73,25 @@ class ErasureTarget(BaseModel):
     due_at: datetime | None = None
     changed_at: datetime
     error: str | None = None
+    detail: dict[str, bool] = {}
+
+
+class Progress(BaseModel):
+    """What an erasure has noted of itself.
+
+    `unknown`: vCons of which nothing was known when it began. `history_from`: where the history of
+    runs began then, if that is after one of the vCons; "" if it was empty. `earlier`: statements
+    that an answer after the end has replaced, the oldest first. `more`: the person has more vCons
+    than one erasure takes. `sought` and `party`, of a held one: by what the index finds the person,
+    until it begins, and whose recorded grants are forgotten, until it ends.
+    """
+
+    unknown: list[str] = []
+    history_from: str | None = None
+    earlier: list[str] = []
+    more: bool = False
+    sought: list[str] = Field([], exclude=True)
+    party: list[str] = Field([], exclude=True)
 
 
 class Erasure(BaseModel):
@@ -85,6 +111,7 @@ class Erasure(BaseModel):
     ref: str | None = None
     targets: list[ErasureTarget] = []
     statement: str | None = None
+    progress: Progress = Progress()
 
     @property
     def exceptions(self) -> list[ErasureTarget]:

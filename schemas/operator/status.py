@@ -123,6 +123,22 @@ class PostgresStatus(BaseModel):
     """So many may wait; further ones are dropped."""
 
 
+class ErasureCounts(BaseModel):
+    """Erasures that have not ended. `overdue`: open ones, past the time that the law gives."""
+
+    open: int = 0
+    held: int = 0
+    overdue: int = 0
+
+
+class LawStatus(BaseModel):
+    """What waits for a decision under the law. `erasures`: None while Postgres does not answer."""
+
+    withheld: int = 0
+    """vCons at a step that their law does not allow."""
+    erasures: ErasureCounts | None = None
+
+
 class Status(BaseModel):
     """The whole answer."""
 
@@ -139,6 +155,7 @@ class Status(BaseModel):
     dead_letters: int = 0
     dead_letter_lists: list[ListCount] = Field(default_factory=list)
     """The longest first, without empty ones."""
+    law: LawStatus = Field(default_factory=LawStatus)
     redis: RedisStatus = Field(default_factory=RedisStatus)
     postgres: PostgresStatus = Field(default_factory=PostgresStatus)
     disk_free_share: float | None = None

@@ -26,13 +26,16 @@ from sqlalchemy.orm import Session
 from core.db.database import Database
 from core.db.law.chain import NewEvent, write_events
 from core.db.law.deliveries import ADD_SALTS, LOCK_SALTS, salts_for
+from core.db.law.places import DELIVERED_TO, RAN_AT, NewTarget
 from core.observability.storable_text import storable_json
 
 _REQUEST = text("""
-INSERT INTO law_erasures (id, subject, vcons, party, state, hold, suppress, due_at, actor, ref)
+INSERT INTO law_erasures (id, subject, vcons, party, state, hold, suppress, due_at, actor, ref,
+    progress)
 VALUES (CAST(:id AS uuid), :subject, CAST(:vcons AS uuid[]), :party,
     CASE WHEN CAST(:hold AS text) IS NULL THEN 'requested' ELSE 'held' END, :hold, :suppress,
-    CASE WHEN CAST(:hold AS text) IS NULL THEN now() END, :actor, :ref)
+    CASE WHEN CAST(:hold AS text) IS NULL THEN now() END, :actor, :ref,
+    jsonb_build_object('sought', CAST(:sought AS text[]), 'party', CAST(:bases AS text[])))
 """)
 _OPEN = text("""
 SELECT to_jsonb(known) FROM law_erasures AS known
@@ -51,38 +54,15 @@ SELECT %(erasure)s::uuid, vcon_uuid, kind, name, 'pending', now()
 FROM jsonb_to_recordset(%(targets)s::jsonb) AS row (vcon_uuid uuid, kind text, name text)
 ON CONFLICT DO NOTHING
 """
-_UNRECORDED: LiteralString = (
-    "NOT EXISTS (SELECT FROM law_deliveries AS known WHERE known.run_id = run.run_id)"
-)
-"""Of a chain without custody: the history of runs has what the ledger does not."""
-_DELIVERED_TO: LiteralString = """
-SELECT vcon_uuid, kind, name FROM law_deliveries WHERE vcon_uuid = ANY (%(vcons)s::uuid[])
-"""
-_RAN_AT: LiteralString = f"""
-SELECT vcon AS vcon_uuid, step ->> 'kind' AS kind, step ->> 'name' AS name
-FROM chain_runs AS run, unnest(ARRAY[vcon_in, vcon_out]) AS vcon,
-    jsonb_array_elements(CASE jsonb_typeof(steps) WHEN 'array' THEN steps END) AS step
-WHERE (vcon_in = ANY (%(vcons)s::uuid[]) OR vcon_out = ANY (%(vcons)s::uuid[]))
-    AND vcon = ANY (%(vcons)s::uuid[]) AND step ->> 'outcome' <> 'withheld' AND step ? 'name'
-    AND (step ->> 'kind' = 'link' OR step ->> 'kind' = 'storage' AND vcon = vcon_out)
-    AND {_UNRECORDED}
-"""  # noqa: S608 -- constant texts
-_PLACES: LiteralString = f"""
-SELECT CAST(vcon_uuid AS text), kind, name FROM ({_DELIVERED_TO} UNION {_RAN_AT}) AS place
-ORDER BY vcon_uuid, kind, name
-"""  # noqa: S608 -- constant texts
 _NOTE_PLACES: LiteralString = """
 INSERT INTO law_erasure_targets (erasure, vcon_uuid, kind, name, state, due_at)
 SELECT DISTINCT %(erasure)s::uuid, vcon_uuid, kind, name, 'pending', now()
 FROM ({}) AS place ON CONFLICT DO NOTHING
 """
-_DELIVERED, _RAN = (_NOTE_PLACES.format(each) for each in (_DELIVERED_TO, _RAN_AT))
-_PASSED = text(f"""
-SELECT DISTINCT CAST(vcon_out AS text), chain FROM chain_runs AS run
-WHERE vcon_out = ANY (CAST(:vcons AS uuid[])) AND status IN ('done', 'partial') AND {_UNRECORDED}
-""")  # noqa: S608 -- constant texts
+_DELIVERED, _RAN = (_NOTE_PLACES.format(each) for each in (DELIVERED_TO, RAN_AT))
 _BEGUN: LiteralString = """
 UPDATE law_erasures SET updated_at = clock_timestamp(),
+    progress = progress - 'sought' || %(progress)s::jsonb,
     state = CASE WHEN state = 'requested' THEN 'running' ELSE state END,
     vcons = ARRAY(SELECT DISTINCT unnest(vcons || %(vcons)s::uuid[]))
 WHERE id = %(erasure)s::uuid AND state <> 'held' AND ended_at IS NULL
@@ -99,11 +79,12 @@ WHERE ended_at IS NULL AND state <> 'held' AND due_at <= now() ORDER BY due_at L
 """)
 _SAVE = text("""
 UPDATE law_erasure_targets AS known SET state = row.state, attempts = row.attempts,
-    due_at = row.due_at, error = row.error, tried_at = now(),
+    due_at = row.due_at, error = row.error, detail = row.detail, tried_at = now(),
     changed_at = CASE WHEN known.state = row.state THEN known.changed_at
         ELSE clock_timestamp() END
 FROM jsonb_to_recordset(CAST(:targets AS jsonb)) AS row (vcon_uuid uuid, kind text, name text,
-    state text, attempts integer, due_at timestamptz, changed_at timestamptz, error text)
+    state text, attempts integer, due_at timestamptz, changed_at timestamptz, error text,
+    detail jsonb)
 WHERE known.erasure = CAST(:id AS uuid) AND known.vcon_uuid = row.vcon_uuid
     AND known.kind = row.kind AND known.name = row.name AND known.changed_at = row.changed_at
 """)
@@ -118,10 +99,13 @@ RETURNING to_jsonb(law_erasures)
 """)
 _END = text("""
 UPDATE law_erasures SET state = :state, statement = :statement, due_at = NULL, ended_at = :at,
+    progress = CASE WHEN statement IS NULL THEN progress ELSE progress || jsonb_build_object(
+        'earlier', coalesce(progress -> 'earlier', '[]') || to_jsonb(statement)) END - 'party',
     updated_at = clock_timestamp()
 WHERE id = CAST(:id AS uuid) AND ended_at IS NULL AND updated_at = CAST(:seen AS timestamptz)
 RETURNING CAST(vcons AS text[])
 """)
+_TOLD = text("SELECT CAST(vcon_uuid AS text) FROM law_events WHERE about = :about")
 _HOLD = text("""
 UPDATE law_erasures SET state = 'held', hold = :hold, due_at = NULL, updated_at = now()
 WHERE id = CAST(:id AS uuid) AND state IN ('requested', 'held') RETURNING to_jsonb(law_erasures)
@@ -134,15 +118,16 @@ _ANSWER = text("""
 UPDATE law_erasure_targets AS target SET state = :state, due_at = NULL, error = NULL,
     changed_at = clock_timestamp()
 FROM law_erasures AS known
-WHERE known.id = target.erasure AND known.id = CAST(:id AS uuid) AND known.ended_at IS NULL
-    AND target.kind = :kind AND target.name = :name
-    AND target.state IN ('pending', 'told', 'cannot', 'unreachable')
+WHERE known.id = target.erasure AND known.id = CAST(:id AS uuid)
+    AND target.kind = :kind AND target.name = :name AND target.state <> :state
+    AND target.state IN ('pending', 'told', 'cannot', 'unreachable', 'acknowledged')
     AND (CAST(:vcon AS uuid) IS NULL OR vcon_uuid = CAST(:vcon AS uuid))
 RETURNING CAST(vcon_uuid AS text)
 """)
 _AWAKE = text("""
-UPDATE law_erasures SET due_at = now(), updated_at = clock_timestamp()
-WHERE id = CAST(:id AS uuid) AND ended_at IS NULL AND state <> 'held'
+UPDATE law_erasures SET due_at = now(), updated_at = clock_timestamp(), ended_at = NULL,
+    state = CASE WHEN ended_at IS NULL THEN state ELSE 'running' END
+WHERE id = CAST(:id AS uuid) AND state <> 'held'
 """)
 _GET = text("SELECT to_jsonb(known) FROM law_erasures AS known WHERE id = CAST(:id AS uuid)")
 _TARGETS_OF = text("""
@@ -155,13 +140,11 @@ WHERE (requested_at, id) < (CAST(:at AS timestamptz), CAST(:id AS uuid))
     AND (NOT :open_only OR ended_at IS NULL)
 ORDER BY requested_at DESC, id DESC LIMIT :limit
 """)
-_KNOWN = text("""
-SELECT CAST(sought AS text) FROM unnest(CAST(:vcons AS uuid[])) AS sought
-WHERE EXISTS (SELECT FROM law_deliveries WHERE vcon_uuid = sought)
-    OR EXISTS (SELECT FROM law_versions WHERE vcon_uuid = sought)
-    OR EXISTS (SELECT FROM custody WHERE vcon_uuid = sought)
-    OR EXISTS (SELECT FROM chain_runs WHERE vcon_in = sought)
-    OR EXISTS (SELECT FROM chain_runs WHERE vcon_out = sought)
+_COUNTS = text("""
+SELECT jsonb_build_object('open', count(*) FILTER (WHERE state <> 'held'),
+    'held', count(*) FILTER (WHERE state = 'held'),
+    'overdue', count(*) FILTER (WHERE state <> 'held' AND requested_at < :before))
+FROM law_erasures WHERE ended_at IS NULL
 """)
 _TOMBSTONES_OF = text("""
 SELECT number, CAST(vcon_uuid AS text), CAST(erasure AS text) FROM law_tombstones
@@ -178,7 +161,11 @@ type Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class NewErasure:
-    """A request; `party`: the keyed hash of the person's value, kept if `suppress`."""
+    """A request; `party`: the keyed hash of the person's value, kept if `suppress`.
+
+    `sought`: every form in which the index has that value, kept until the erasure begins. `bases`:
+    every form in which recorded bases have it, kept until it ends.
+    """
 
     id: str
     subject: str
@@ -188,15 +175,8 @@ class NewErasure:
     hold: str | None = None
     suppress: bool = False
     party: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NewTarget:
-    """A destination that has a vCon, or may have it."""
-
-    vcon_uuid: str
-    kind: str
-    name: str
+    sought: Sequence[str] = ()
+    bases: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,22 +200,30 @@ class ErasureRows:
     def request(self, new: NewErasure) -> None:
         """Insert a request."""
         with self._database.transaction() as session:
-            session.execute(_REQUEST, asdict(new) | {"vcons": list(new.vcons)})
+            lists = {"vcons": list(new.vcons), "sought": list(new.sought), "bases": list(new.bases)}
+            session.execute(_REQUEST, asdict(new) | lists)
 
     def open_of(self, vcon_uuids: Sequence[str]) -> list[Row]:
         """Erasures of one of these vCons that have not ended, the oldest first."""
         return self._rows(_OPEN, vcons=list(vcon_uuids))
 
     def begin(
-        self, erasure: str, vcon_uuids: Sequence[str], targets: Iterable[NewTarget]
+        self,
+        erasure: str,
+        vcon_uuids: Sequence[str],
+        targets: Iterable[NewTarget],
+        progress: Mapping[str, Any],
     ) -> Row | None:
         """Lay tombstones, and note every destination: given, of deliveries, and of runs.
+
+        `progress`: what the erasure notes of itself, over what it has noted before.
 
         Returns the erasure, with those of the vCons that it did not have; None, and nothing is
         changed, if it is held or has ended.
         """
         vcons = salts_for(vcon_uuids)
         words = {**vcons, "erasure": erasure, "targets": _json(map(asdict, targets))}
+        words["progress"] = storable_json(progress).decode()
         with self._database.transaction() as session:
             execute = session.connection().exec_driver_sql
             row: Row | None = execute(_BEGUN, words).scalar_one_or_none()
@@ -254,29 +242,11 @@ class ErasureRows:
             for statement in (_RAN, _TARGETS):
                 session.connection().exec_driver_sql(statement, words)
 
-    def places(self, vcon_uuids: Sequence[str]) -> list[NewTarget]:
-        """The destinations of deliveries and runs, as `begin` notes them."""
-        words = {"vcons": list(vcon_uuids)}
-        with self._database.session() as session:
-            rows = session.connection().exec_driver_sql(_PLACES, words)
-            return [NewTarget(*row) for row in rows]
-
-    def known(self, vcon_uuids: Sequence[str]) -> list[str]:
-        """Those that have a delivery, a version, a row of custody or a run."""
-        return [str(each) for each in self._rows(_KNOWN, vcons=list(vcon_uuids))]
-
     def tombstones_of(self, vcon_uuids: Sequence[str]) -> list[Tombstone]:
         """Those that are erased, or are being erased."""
         with self._database.session() as session:
             rows = session.execute(_TOMBSTONES_OF, {"vcons": list(vcon_uuids)})
             return [Tombstone(*row) for row in rows]
-
-    def passed(self, vcon_uuids: Sequence[str]) -> list[tuple[str, str]]:
-        """Which of these have come to the end of which chain, as far as the ledger has no run."""
-        with self._database.session() as session:
-            return [
-                (row[0], row[1]) for row in session.execute(_PASSED, {"vcons": list(vcon_uuids)})
-            ]
 
     def take(self, erasure: str, seconds: float) -> Row | None:
         """The erasure, if it is due and no other replica has taken it; for so many seconds."""
@@ -299,9 +269,10 @@ class ErasureRows:
     def end(
         self, erasure: str, state: str, statement: str | None, at: datetime, seen: datetime
     ) -> bool:
-        """End an erasure, with an event for each of its vCons.
+        """End an erasure, with an event for each of its vCons that has none of it yet.
 
-        False if it has ended, or was changed since `seen`, its `updated_at`.
+        The statement before, if there is one, is kept in `progress`. False if it has ended, or was
+        changed since `seen`, its `updated_at`.
         """
         with self._database.transaction() as session:
             words = {"id": erasure, "state": state, "statement": statement, "at": at, "seen": seen}
@@ -322,7 +293,10 @@ class ErasureRows:
     def answer(
         self, erasure: str, kind: str, name: str, state: str, vcon_uuid: str | None = None
     ) -> list[str]:
-        """Note what is said about a destination, of all vCons unless one is named; their uuids."""
+        """Note what is said about a destination, of all vCons unless one is named; their uuids.
+
+        An erasure that has ended is under way again, until it ends with another statement.
+        """
         with self._database.transaction() as session:
             words = {"id": erasure, "kind": kind, "name": name, "state": state, "vcon": vcon_uuid}
             changed = session.scalars(_ANSWER, words).all()
@@ -342,6 +316,11 @@ class ErasureRows:
         """Erasures from before a time and id, newest first."""
         return self._rows(_PAGE, limit=limit, at=at, id=before, open_only=open_only)
 
+    def counts(self, before: datetime) -> Row:
+        """How many have not ended: `open`, `held`, and of open ones those requested before."""
+        found: Row = self._rows(_COUNTS, before=before)[0]
+        return found
+
     def latest_tombstone(self) -> int:
         """The highest number; 0 if there is none."""
         with self._database.session() as session:
@@ -360,7 +339,9 @@ class ErasureRows:
 
 def _write_deleted(session: Session, erasure: str, vcons: Sequence[str]) -> None:
     about = f"erasure:{erasure}"
-    write_events(session, [NewEvent("vcon_deleted", each, about) for each in sorted(vcons)])
+    told = set(session.scalars(_TOLD, {"about": about}))
+    events = [NewEvent("vcon_deleted", each, about) for each in sorted(vcons) if each not in told]
+    write_events(session, events)
 
 
 def _json(rows: Iterable[Row]) -> str:

@@ -26,8 +26,8 @@ PLACES = {
     "told": "yellow",
 }
 """The colour of each state of a destination."""
-ANSWERED = ("pending", "told", "cannot", "unreachable")
-"""States of destinations for which an answer can be noted."""
+ANSWERED = ("pending", "told", "cannot", "unreachable", "acknowledged")
+"""States of destinations for which an answer can be noted, or corrected."""
 
 
 async def page(visit: Visit) -> Response:

@@ -5,19 +5,20 @@ is in `pipeline/erasure/`, in the background. The value of a person is neither k
 audit has its keyed hash, and so has an erasure that also refuses later vCons of the person.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
 
 from core.db.law.bases import EVERY_PURPOSE, NewBasis
-from core.db.law.erasures import NewTarget
+from core.db.law.places import NewTarget
 from core.operator_interfaces import Call, Operation
 from pipeline.erasure.destinations import Destinations
 from pipeline.erasure.erasures import Erasures, Request
 from pipeline.erasure.plan import REDIS, Plan
+from pipeline.erasure.statement import history_note
 from pipeline.erasure.traces import Traces
 from pipeline.ledger.recorded_bases import Address
-from pipeline.operator.audit import check_unnamed
+from pipeline.operator.audit import check_unnamed, checked_reason
 from pipeline.operator.parts import Parts
 from pipeline.operator.people.erase import Erase
 from pipeline.operator.people.selection import Selection
@@ -33,7 +34,7 @@ from schemas.law.erasures import (
     PartyErasure,
     VconErasure,
 )
-from schemas.operator.people import EraseParameters, Place
+from schemas.operator.people import ErasedVcon, EraseParameters, Place
 
 OF_VCON = Operation(
     "erase_vcon", "Erase a vCon under the law", VconErasure, ErasureResult, changes=True
@@ -70,6 +71,7 @@ class ErasureOperations:
         self._destinations: Destinations = parts.destinations
         self._traces: Traces = parts.traces
         self._bases = parts.recorded_bases
+        self._admin = parts.partner_admin
 
     async def of_vcon(self, wanted: VconErasure, call: Call) -> ErasureResult:
         """Erase a vCon, and what links made of it.
@@ -102,10 +104,12 @@ class ErasureOperations:
         check_unnamed(sought.given, hold=wanted.hold)
         selection = await self._erase.selected(sought, call)
         vcons = [each.uuid for each in selection.targets]
-        notes = [*selection.notes, *await self._plan.notes(_unindexed(selection))]
+        known = await self._plan.knowledge(_unindexed(selection))
+        notes = [*selection.notes, *known.notes, *_none_found(selection)]
         detail = {"found": len(vcons), "hold": wanted.hold, "suppress": _suppresses(wanted)}
         operation = OF_PARTY.name if sought.given else OF_VCON.name
         party = await self._erase.audit(operation, sought, call, detail)
+        value = sought.given[0] if sought.given and not selection.more else None
         request = Request(
             vcons,
             call.author.actor,
@@ -114,6 +118,8 @@ class ErasureOperations:
             hold=wanted.hold,
             suppress=_suppresses(wanted),
             party=party if sought.given else None,
+            sought=await self._erase.sought(*value) if value and wanted.hold else (),
+            bases=[each for _, forms in await self._hashed(sought) for each in forms],
         )
         if request.suppress:
             [(person, _)] = await self._hashed(sought)
@@ -128,12 +134,24 @@ class ErasureOperations:
         """What would be requested; the destinations are those that the erasure would begin with."""
         selection = await self._erase.selected(sought, call)
         vcons = {each.uuid: await self._erase.preview(each) for each in selection.targets}
-        for target in await self._plan.targets(list(vcons)):
-            if target.kind != REDIS:
-                vcons[target.vcon_uuid].places.append(await self._place(target))
-        notes = [*selection.notes, *await self._plan.notes(_unindexed(selection))]
+        await self._place_all(vcons)
+        known = await self._plan.knowledge(_unindexed(selection))
+        notes = [*selection.notes, *known.notes, *_none_found(selection)]
+        begins = await self._plan.history_from(
+            [each for each in vcons if each not in known.unknown]
+        )
+        notes += [history_note(begins)] if begins is not None else []
         told = {"found": len(vcons), "more": selection.more, "notes": notes}
         return ErasureResult(dry_run=True, vcons=list(vcons.values()), **told)
+
+    async def _place_all(self, vcons: Mapping[str, ErasedVcon]) -> None:
+        unread = await self._plan.unread(list(vcons))
+        for target in await self._plan.targets(list(vcons)):
+            places = vcons[target.vcon_uuid].places
+            if target.kind == "egress" and (target.vcon_uuid, target.name) in unread:
+                places.append(Place(place=f"egress {target.name}", outcome="would be deleted"))
+            elif target.kind != REDIS:
+                places.append(await self._place(target))
 
     async def _place(self, target: NewTarget) -> Place:
         if target.kind != "storage":
@@ -150,7 +168,8 @@ class ErasureOperations:
     async def _hashed(self, sought: EraseParameters) -> list[tuple[str, Sequence[str]]]:
         """The person as recorded bases have them, now and ever: not as index and audit do."""
         given: list[tuple[Address, str | None]] = [("tel", sought.tel), ("mailto", sought.mail)]
-        return [await self._bases.hashed(name, value) for name, value in given if value]
+        hashed = [await self._bases.hashed(name, value) for name, value in given if value]
+        return [(now, [each for each in forms if ":" not in each]) for now, forms in hashed]
 
     async def one(self, query: ErasureQuery, _call: Call) -> Erasure:
         """An erasure with its destinations and, once it has ended, its statement.
@@ -173,15 +192,25 @@ class ErasureOperations:
         """
         return await self._erasures.go_on(wanted.id)
 
-    async def answer(self, told: DestinationAnswer, _call: Call) -> Erasure:
+    async def answer(self, told: DestinationAnswer, call: Call) -> Erasure:
         """Note what a destination has said by other means, such as a letter.
 
         Raises:
-            UnknownNameError: there is no such erasure or destination.
-            ConflictError: the erasure has ended, or no answer is missing.
+            InvalidError: there is no reason.
+            UnknownNameError: there is no such erasure or destination; it is not audited, since its
+                name may be anything.
+            ConflictError: no answer is missing, or it is the one that it has given.
         """
+        reason = checked_reason(call)
+        await self._erasures.destination(told.id, told.kind, told.name, told.vcon_uuid)
+        _, detail = about("id")(told) or ("", {})
+        await self._admin.audit(ANSWER.name, call.author, told.id, {**detail, "reason": reason})
         place = told.kind, told.name, told.answer
         return await self._erasures.answer(told.id, *place, told.vcon_uuid)
+
+
+def _none_found(selection: Selection) -> list[str]:
+    return [] if selection.targets else ["no vCon was found by this value: check how it is written"]
 
 
 def _unindexed(selection: Selection) -> list[str]:
@@ -211,7 +240,7 @@ def _suppresses(wanted: VconErasure | PartyErasure) -> bool:
 
 
 def _audits_itself(_parameters: BaseModel) -> None:
-    """A request is audited by the hash of the value; its secret is read from Postgres."""
+    """A request is audited by the hash of the value, whose secret is read from Postgres."""
 
 
 def rows(parts: Parts) -> Sequence[Row]:
@@ -223,5 +252,5 @@ def rows(parts: Parts) -> Sequence[Row]:
         Row(ONE, erasures.one),
         Row(PAGE, erasures.page),
         Row(RELEASE, erasures.release, about("id")),
-        Row(ANSWER, erasures.answer, about("id")),
+        Row(ANSWER, erasures.answer, _audits_itself),
     ]

@@ -33,7 +33,7 @@ from pipeline.operator.people.selection import Selection, Target, select
 from pipeline.operator.row import Row
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused
-from pipeline.vcon.party_terms import party_terms, split
+from pipeline.vcon.party_terms import Field, party_terms, split
 from schemas.operator.people import (
     ErasedVcon,
     EraseParameters,
@@ -101,6 +101,10 @@ class Erase:
         if WITHOUT_POSTGRES in selection.notes:
             raise UnavailableError(f"{WITHOUT_POSTGRES}; nothing was erased")
         return selection
+
+    async def sought(self, name: Field, value: str) -> Sequence[str]:
+        """By what the index finds this value later."""
+        return await self._index.sought(name, self._find.form(name, value))
 
     async def audit(
         self, action: str, wanted: EraseParameters, call: Call, told: dict[str, Any]

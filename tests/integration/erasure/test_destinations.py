@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.admin.egress import Egress
 from pipeline.law.writing.statements import ERASURE_REQUEST, verified
 from pipeline.redis_client import keys
 from schemas.law.erasures import Erasure
@@ -110,6 +111,54 @@ async def test_a_storage_that_cannot_be_read_again_for_long_stays_deleted(erasin
             erasing.hurry()
             erasure = await process.erasures.advance(erasure.id)
     assert (erasure.state, states(erasure)) == ("complete", {"shelf": "deleted"})
+
+
+def given_out(erasing: Scene, *, times: int = 1, copies: int = 1) -> str:
+    """A vCon that was put into the list `out` so often, and is still there so often."""
+    vcon_uuid = erasing.people.in_redis(*["out"] * copies)
+    erasing.people.in_index(vcon_uuid, 0, "shelf")
+    for _ in range(times):
+        erasing.delivered(vcon_uuid, egress="out")
+    return vcon_uuid
+
+
+def lent(erasing: Scene, vcon_uuid: str) -> None:
+    """A reader has leased it, and not acknowledged it in time."""
+    erasing.people.operator.redis.lrem("out", 0, vcon_uuid)
+    erasing.people.operator.redis.zadd(keys.lease("out"), {vcon_uuid: 1})
+    erasing.people.operator.redis.sadd(keys.LENDERS, "out")
+
+
+async def test_an_egress_list_that_nobody_has_read_is_cleaned(erasing: Scene) -> None:
+    """Then no reader has the vCon; where one may have it, the service cannot say so."""
+    unread, read = given_out(erasing), given_out(erasing, copies=0)
+    read_once, leased = given_out(erasing, times=2), given_out(erasing)
+    lent(erasing, leased)
+    found = {}
+    async with erasing.process() as process:
+        await Egress(process.work._lists._connection, vcon_expiry=60).take_back()
+        assert await process.plan.unread([unread, read, read_once, leased]) == {(unread, "out")}
+        for each in (unread, read, read_once, leased):
+            found[each] = states(await erased(process.erasures, each))["out"]
+    assert list(found.values()) == ["verified", "cannot", "cannot", "cannot"]
+    assert erasing.people.operator.redis.lrange("out", 0, -1) == []
+
+
+@pytest.mark.parametrize("is_in_the_list", [True, False], ids=["in the list", "read"])
+async def test_a_version_in_an_egress_list_counts_as_the_vcon(
+    erasing: Scene, is_in_the_list: bool
+) -> None:
+    """It is given out in its place; with `CUSTODY=redis` the history that waits names it."""
+    vcon_uuid, redis = erasing.people.in_redis(), erasing.people.operator.redis
+    erasing.people.in_index(vcon_uuid, 0, "shelf")
+    version = erasing.people.in_redis(*["out"] * is_in_the_list)
+    redis.hset(keys.about(vcon_uuid), f"{keys.VERSION_OF}{version}", "")
+    erasing.people.ran(vcon_uuid)
+    async with erasing.process() as process:
+        erasure = await erased(process.erasures, vcon_uuid)
+    assert sorted(erasure.vcons) == sorted([vcon_uuid, version])
+    assert states(erasure)["out"] == ("verified" if is_in_the_list else "cannot")
+    assert redis.lrange("out", 0, -1) == []
 
 
 async def test_a_receiver_is_told_until_it_answers(erasing: Scene) -> None:

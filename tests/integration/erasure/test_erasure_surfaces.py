@@ -94,6 +94,7 @@ async def test_a_dry_run_names_every_destination_of_the_erasure(erasing: Scene) 
     erasing.delivered(vcon_uuid, link="crm", egress="out", storage="archive")
     erasing.delivered(vcon_uuid, link="keeper", storage="partner")
     erasing.delivered(vcon_uuid, link="removed")
+    erasing.people.ran(new_uuid())
     dry = await perform(erasing, "erase_vcon", "", vcon_uuid=vcon_uuid, dry_run=True)
     places = {each.place: each.outcome for each in dry.vcons[0].places}
     assert places == {
@@ -107,6 +108,9 @@ async def test_a_dry_run_names_every_destination_of_the_erasure(erasing: Scene) 
         "egress out": "cannot delete",
     }
     assert dry.notes == []
+    erasing.execute("DELETE FROM chain_runs")
+    empty = await perform(erasing, "erase_vcon", "", vcon_uuid=vcon_uuid, dry_run=True)
+    assert ["history of runs, which is empty" in each for each in empty.notes] == [True]
     request = await perform(erasing, "erase_vcon", vcon_uuid=vcon_uuid)
     erasure = await ended(erasing, request.erasure.id)
     assert {each.name for each in erasure.targets} == {each.split()[-1] for each in places}
@@ -126,10 +130,13 @@ async def test_a_uuid_of_which_nothing_is_known_is_told(erasing: Scene) -> None:
         assert note.startswith(told)
         assert "vault" in note  # it has no way to be read
     erasure = await ended(erasing, result.erasure.id)
+    assert erasure.progress.unknown == [unknown]
+    shown = await erasing.people.operator.cli(f"erasure show {erasure.id}")
+    assert f"nothing was known of: {unknown}" in shown.out
     again = await perform(erasing, "erase_vcon", "", vcon_uuid=unknown, dry_run=True)
-    assert again.notes == [f"vCon {unknown} is erased already, by erasure {erasure.id}"]
+    assert again.notes[0] == f"vCon {unknown} is erased already, by erasure {erasure.id}"
     found = await perform(erasing, "erase_vcon", "", vcon_uuid=copied, dry_run=True)
-    assert found.notes == []
+    assert not any("nothing is known" in each for each in found.notes)
 
 
 INVALID: list[tuple[str, dict[str, Any], str]] = [
@@ -141,6 +148,9 @@ INVALID: list[tuple[str, dict[str, Any], str]] = [
     ("erase_vcon", {"vcon_uuid": "x"}, "why"),
     ("erase_vcon", {"vcon_uuid": new_uuid()}, ""),
     ("erase_vcon", {"vcon_uuid": new_uuid(), "hold": "x" * 201}, "why"),
+    ("erase_vcon", {"vcon_uuid": new_uuid(), "hold": " "}, "why"),
+    ("erasures", {"cursor": f"2026-13-45T00:00:00~{new_uuid()}"}, ""),
+    ("erasures", {"cursor": "2026-11-30T00:00:00~x"}, ""),
     ("erase_vcon", {"vcon_uuid": new_uuid()}, f"asked by {SPELLING}"),
     ("erase_vcon", {"vcon_uuid": new_uuid(), "hold": "claim of ann@people.example"}, "why"),
     ("erase_party", {"tel": "4711"}, "extension 4711"),
@@ -189,6 +199,45 @@ async def test_a_held_erasure_is_refused_until_it_is_released(erasing: Scene) ->
         await perform(erasing, "erasure_release", id=held.id)
 
 
+async def test_an_erasure_that_has_begun_is_not_held_by_another_request(erasing: Scene) -> None:
+    """It is refused: the operator would rely on a hold that there is not."""
+    vcon_uuid = stored(erasing)
+    begun = (await perform(erasing, "erase_vcon", vcon_uuid=vcon_uuid)).erasure
+    for name, wanted in {
+        "erase_vcon": {"vcon_uuid": vcon_uuid},
+        "erase_party": {"tel": NUMBER},
+    }.items():
+        with pytest.raises(ConflictError, match=f"{begun.id} .*held no more"):
+            await perform(erasing, name, hold="case 17", **wanted)
+    empty = await perform(erasing, "erase_party", "", name="Nobody", dry_run=True)
+    assert "no vCon was found" in str(empty.notes)
+
+
+async def test_what_comes_while_a_persons_erasure_is_held_is_erased_with_it(
+    erasing: Scene,
+) -> None:
+    """From the index and, where no run has ended yet, from Redis; the grants are forgotten then."""
+    first = stored(erasing)
+    await perform(erasing, "record_basis", tel=NUMBER, granted=True, purpose="transcription")
+    held = (await perform(erasing, "erase_party", tel=NUMBER, hold="case 17")).erasure
+    kept = erasing.people.rows("SELECT CAST(progress AS text) FROM law_erasures")
+    assert "5550123" not in str(kept)
+    indexed, queued = stored(erasing), erasing.people.in_redis("in", tel="tel:+1 201-555-0123")
+    other = erasing.people.in_redis("in", tel="+12015550124")
+    await perform(erasing, "erasure_release", id=held.id)
+    erasure = await ended(erasing, held.id)
+    assert set(erasure.vcons) == {first, indexed, queued}
+    redis = erasing.people.operator.redis
+    assert [redis.exists(keys.vcon(each)) for each in (first, indexed, queued, other)] == [
+        0,
+        0,
+        0,
+        1,
+    ]
+    assert erasing.people.rows("SELECT party FROM law_bases") == [None]
+    assert erasing.people.rows("SELECT progress ->> 'sought' FROM law_erasures") == [None]
+
+
 async def test_suppressing_denies_every_purpose_and_forgets_grants(erasing: Scene) -> None:
     """By number or address: the denial is in force for later vCons of the person."""
     stored(erasing)
@@ -209,10 +258,30 @@ async def test_what_a_destination_has_answered_is_noted(erasing: Scene) -> None:
     place = {"id": waiting.id, "kind": "link", "name": "crm"}
     with pytest.raises(UnknownNameError):
         await perform(erasing, "erasure_answer", **place | {"name": "other"})
+    actions = "SELECT action FROM audit_events ORDER BY id"
+    assert erasing.people.rows(actions) == ["erase_vcon"]
     await perform(erasing, "erasure_answer", "their letter", **place)
     done = await ended(erasing, waiting.id)
     assert {each.name: each.state for each in done.targets}["crm"] == "acknowledged"
     assert done.statement
+
+
+async def test_status_counts_what_waits_for_a_decision(erasing: Scene) -> None:
+    """Withheld vCons, and erasures: open, past the law's time, and held."""
+    erasing.people.operator.redis.rpush(keys.withheld("in"), new_uuid())
+    late, held = new_uuid(), new_uuid()
+    for each, more in ((late, {}), (new_uuid(), {}), (held, {"hold": "case 17"})):
+        await perform(erasing, "erase_vcon", vcon_uuid=each, **more)
+    month = "requested_at = now() - interval '31 days'"
+    late_ones = f"UPDATE law_erasures SET {month} WHERE vcons[1] = ANY (CAST(:vcons AS uuid[]))"
+    erasing.execute(late_ones, vcons=[late, held])
+    told = (await erasing.people.operator.cli("status --json")).json
+    counts = {"open": 2, "held": 1, "overdue": 1}
+    assert told["law"] == {"withheld": 1, "erasures": counts}
+    assert "erasures_overdue" in [each["code"] for each in told["causes"]]
+    shown = (await erasing.people.operator.cli("status")).out
+    assert "vCons withheld" in shown
+    assert "erasure list --open" in shown
 
 
 async def test_the_command_line(erasing: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 
@@ -172,14 +173,40 @@ async def test_what_does_not_exist_is_refused(erasing: Scene) -> None:
         found = await erased(erasures, new_uuid())
         with pytest.raises(UnknownNameError, match=unknown):
             await erasures.get(unknown)
-        with pytest.raises(UnknownNameError, match="link crm"):
+        with pytest.raises(UnknownNameError, match=r"link crm.*known: .*storage shelf"):
             await erasures.answer(found.id, "link", "crm", "acknowledged")
-        with pytest.raises(ConflictError, match=r"storage shelf .* needs no answer"):
+        with pytest.raises(ConflictError, match="storage shelf needs no answer: it is verified"):
             await erasures.answer(found.id, "storage", "shelf", "acknowledged")
+        with pytest.raises(UnknownNameError, match=f"storage shelf .*{unknown}"):
+            await erasures.answer(found.id, "storage", "shelf", "acknowledged", unknown)
         with pytest.raises(InvalidError, match="cursor"):
             await erasures.page(1, "x")
         with pytest.raises(InvalidError, match=f"at most {MOST_VCONS}"):
             await erasures.request(Request([new_uuid()] * (MOST_VCONS + 1), "test"))
+
+
+async def test_an_answer_after_the_end_makes_another_statement(erasing: Scene) -> None:
+    """Which names the one before; it can be corrected, and what is erased stays so."""
+    vcon_uuid = erasing.people.in_index(None, 0, "shelf")
+    erasing.delivered(vcon_uuid, link="keeper")
+    texts, said = [], []
+    async with erasing.process() as process:
+        erasure = await erased(process.erasures, vcon_uuid)
+        for answer in ("acknowledged", "cannot", "acknowledged"):
+            texts.append(erasure.statement or "")
+            erasure = await process.erasures.answer(erasure.id, "link", "keeper", answer)
+            assert erasure.ended_at is None
+            erasure = await process.erasures.advance(erasure.id)
+            anchors = [certificate_pem(ec_key())]
+            text = erasure.statement or ""
+            said.append(verified(text, ERASURE_STATEMENT, anchors, datetime.now(UTC)).content)
+            digests = [hashlib.sha256(each.encode()).hexdigest() for each in texts]
+            assert (said[-1]["version"], said[-1]["earlier"]) == (len(texts) + 1, digests)
+        assert erasure.progress.earlier == texts
+        with pytest.raises(ConflictError, match="acknowledged already"):
+            await process.erasures.answer(erasure.id, "link", "keeper", "acknowledged")
+    assert [each["state"] for each in said] == ["complete", "complete_with_exceptions", "complete"]
+    assert erasing.events(vcon_uuid) == ["vcon_deleted"]
 
 
 async def test_a_storage_that_never_answers_can_be_given_up(erasing: Scene) -> None:

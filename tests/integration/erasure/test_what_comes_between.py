@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pipeline.redis_client import keys
 from schemas.law.erasures import Erasure
 from tests.integration.erasure.erasure_scene import Scene, erased, states
 from tests.integration.operator.people_scene import NUMBER
+from tests.integration.support.pipeline_fixtures import new_uuid
 
 
 def stored(erasing: Scene) -> str:
@@ -109,6 +111,22 @@ async def test_a_version_that_never_went_out_is_erased(erasing: Scene) -> None:
     """Its worker died before the end of the run, so no history names it."""
     vcon_uuid, version = stored(erasing), stored(erasing)
     erasing.people.operator.redis.hset(keys.about(vcon_uuid), f"{keys.VERSION_OF}{version}", "")
+    async with erasing.process() as process:
+        erasure = await erased(process.erasures, vcon_uuid)
+    assert (erasure.state, sorted(erasure.vcons)) == ("complete", sorted([vcon_uuid, version]))
+    assert is_nowhere(erasing, version)
+
+
+async def test_a_version_that_only_the_waiting_history_names_is_erased(erasing: Scene) -> None:
+    """Without custody the run's end tells of it: what waits for Postgres is written first."""
+    vcon_uuid, version, run_id = stored(erasing), stored(erasing), new_uuid()
+    told = {"vcon_uuid": version, "prior": vcon_uuid, "origin": "amended", "form": "signed"}
+    told |= {"bytes": 2, "digest": "0" * 64, "chain": "main", "run_id": run_id, "signers": []}
+    law = {"digest": "0" * 64, "versions": [told], "ended": []}
+    run = {"run_id": run_id, "chain": "main", "config_hash": "", "attempts": 1, "steps": []}
+    run |= {"vcon_in": vcon_uuid, "vcon_out": vcon_uuid, "status": "halted", "law": law}
+    run |= {"finished_at": datetime.now(UTC).isoformat()}
+    erasing.people.operator.redis.rpush(keys.HISTORY, json.dumps(run))
     async with erasing.process() as process:
         erasure = await erased(process.erasures, vcon_uuid)
     assert (erasure.state, sorted(erasure.vcons)) == ("complete", sorted([vcon_uuid, version]))

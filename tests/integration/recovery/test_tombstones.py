@@ -19,7 +19,7 @@ def erase(recovering: RecoveryScene, *vcon_uuids: str) -> None:
     """Postgres has the tombstones, and Redis has not been told yet."""
     rows, erasure = recovering.records.erasures, new_run_id()
     rows.request(NewErasure(erasure, "vcon", vcon_uuids, "test"))
-    rows.begin(erasure, vcon_uuids, ())
+    rows.begin(erasure, vcon_uuids, (), {})
 
 
 async def test_an_empty_redis_refuses_before_anything_is_queued(

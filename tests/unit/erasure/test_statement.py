@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from pipeline.erasure.statement import MEANINGS, statement_of
-from schemas.law.erasures import EXCEPTIONS, Erasure, ErasureTarget
+from schemas.law.erasures import EXCEPTIONS, Erasure, ErasureTarget, Progress, TargetState
 
 BEGAN = datetime(2026, 11, 30, 9, tzinfo=UTC)
 ENDED = BEGAN + timedelta(hours=1)
@@ -38,7 +39,7 @@ def erasure(*targets: ErasureTarget, **changes: Any) -> Erasure:
     return Erasure(**about | changes)
 
 
-@pytest.mark.parametrize("state", MEANINGS)
+@pytest.mark.parametrize("state", get_args(TargetState.__value__))
 def test_a_state_decides_whether_there_are_exceptions(state: Any) -> None:
     """A destination that may still have a copy is one."""
     said = statement_of(erasure(target("verified"), target(state, SECOND)), ENDED)
@@ -70,3 +71,38 @@ def test_it_names_destinations_in_order_and_nothing_of_people() -> None:
     )
     assert "Ann" not in str(said)
     assert "house" not in str(said)
+
+
+def test_nothing_known_is_not_said_to_be_deleted() -> None:
+    """Of a vCon that a storage had after all it is; what cannot be asked stays an exception."""
+    places = [target(state, name=state) for state in ("verified", "deleted", "cannot")]
+    found = target("verified", SECOND, detail={"found": True})
+    said = statement_of(erasure(*places, found, progress=Progress(unknown=[FIRST, SECOND])), ENDED)
+    assert said["nothing_known"] == [FIRST]
+    assert [each["state"] for each in said["destinations"]] == [
+        "cannot",
+        "nothing_known",
+        "nothing_known",
+        "verified",
+    ]
+    assert said["count"] == {"cannot": 1, "nothing_known": 2, "verified": 1}
+    assert "nothing was known" in said["meaning"]["nothing_known"]
+
+
+@pytest.mark.parametrize(
+    ("begins", "told"), [(None, None), ("", "is empty"), ("2026-11-01", "begins 2026-11-01")]
+)
+def test_it_says_how_far_the_history_reaches(begins: str | None, told: str | None) -> None:
+    """Where a vCon is older than that: links without custody are known from it."""
+    said = statement_of(erasure(progress=Progress(history_from=begins)), ENDED)["not_reached"]
+    assert (told is None) == ("history" not in said)
+    assert (told or "") in said.get("history", "")
+
+
+def test_another_version_names_those_before() -> None:
+    """By the digests of their texts, in order."""
+    first = statement_of(erasure(), ENDED)
+    assert (first["version"], first["earlier"]) == (1, [])
+    third = statement_of(erasure(statement="b", progress=Progress(earlier=["a"])), ENDED)
+    digests = [hashlib.sha256(each).hexdigest() for each in (b"a", b"b")]
+    assert (third["version"], third["earlier"]) == (3, digests)

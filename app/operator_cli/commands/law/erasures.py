@@ -128,6 +128,10 @@ def _render(erasure: Erasure) -> Sequence[Shown]:
     lines = [f"held: {erasure.hold}"] if erasure.hold else []
     if erasure.ended_at:
         lines.append(f"ended {at(erasure.ended_at)}, {len(erasure.exceptions)} exceptions")
+    if erasure.progress.unknown:
+        lines.append(f"nothing was known of: {', '.join(erasure.progress.unknown)}")
+    if erasure.progress.earlier:
+        lines.append(f"{len(erasure.progress.earlier)} statements before this one: see --json")
     if erasure.statement:
         lines.append(f"statement:\n{erasure.statement}")
     return [said, *lines, Table("", columns, rows)]

@@ -23,6 +23,10 @@ for _, uuid in ipairs(late) do
   redis.call('ZREM', leases, uuid)
   redis.call('LPUSH', list, uuid)
   clear_missing(list, uuid)
+  local about = 'pc:about:' .. uuid
+  if redis.call('TYPE', about)['ok'] == 'hash' then -- an erasure must know that a reader had it
+    redis.call('HSET', about, 'lent:' .. list, now)
+  end
 end
 for _, uuid in ipairs(redis.call('LPOP', list, ARGV[2] - #given) or {}) do
   given[#given + 1] = uuid
