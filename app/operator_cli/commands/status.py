@@ -6,7 +6,7 @@ from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
 from app.operator_cli.numbers import at, rate, size, span
-from schemas.operator.status import ChainFlow, Flow, Status
+from schemas.operator.status import ChainFlow, ErasureCounts, Flow, LawStatus, Status
 
 CHAINS = (
     *("chain", "in/min", "out/min", "waiting", "oldest", "retry", "in flight", "p50", "p95"),
@@ -34,7 +34,19 @@ def _render(status: Status) -> Sequence[Shown]:
     if status.dead_letter_lists:
         letters = [(each.name, each.count) for each in status.dead_letter_lists]
         shown.append(Table("", ("dead letters", "count"), letters))
+    if law := [row for row in _law(status.law) if row[1]]:
+        shown.append(Table("", ("law", "count", "see"), law))
     return shown
+
+
+def _law(law: LawStatus) -> Sequence[tuple[str, int, str]]:
+    counts = law.erasures or ErasureCounts()
+    return (
+        ("vCons withheld", law.withheld, "withheld"),
+        ("erasures that have not ended", counts.open, "erasure list --open"),
+        ("  of these, requested more than 30 days ago", counts.overdue, "erasure list --open"),
+        ("erasures held", counts.held, "erasure list --open"),
+    )
 
 
 def _strip(status: Status) -> str:

@@ -19,6 +19,7 @@ from schemas.operator.status import (
     MOST_CAUSES,
     Cause,
     ChainFlow,
+    ErasureCounts,
     Level,
     ListCount,
     PostgresStatus,
@@ -69,6 +70,7 @@ class Facts:
     calls: Sequence[Calls] = ()
     dead_letters: Sequence[ListCount] = ()
     """The lists of dead letters that are not empty, the longest first."""
+    erasures: ErasureCounts = field(default_factory=ErasureCounts)
     destinations: Mapping[str, State] = field(default_factory=dict)
     disk_free_share: float | None = None
     hash_here: str | None = None
@@ -266,6 +268,13 @@ def _dead_letters(facts: Facts) -> Iterator[Cause]:
         yield _cause("yellow", "dead_letters", text, command("failures"), longest.name)
 
 
+def _erasures(facts: Facts) -> Iterator[Cause]:
+    if count := facts.erasures.overdue:
+        which = "1 erasure was" if count == 1 else f"{count:,} erasures were"
+        text = f"{which} requested more than 30 days ago and not ended"
+        yield _cause("yellow", "erasures_overdue", text, command("erasure", "list", "--open"))
+
+
 def _configuration(facts: Facts) -> Iterator[Cause]:
     hashes = {each.config_hash for each in facts.replicas if each.config_hash}
     if len(hashes) > 1:
@@ -292,7 +301,7 @@ def _disk(facts: Facts) -> Iterator[Cause]:
 
 RULES: Sequence[Rule] = (
     *(_redis, _workers, _postgres, _disk, _plugboard),
-    *(_destinations, _failing, _chains, _failures, _dead_letters, _configuration),
+    *(_destinations, _failing, _chains, _failures, _dead_letters, _erasures, _configuration),
 )
 
 

@@ -33,6 +33,8 @@ from schemas.operator.status import (
     MOST_CHAINS,
     MOST_LISTS,
     ChainFlow,
+    ErasureCounts,
+    LawStatus,
     ListCount,
     PostgresStatus,
     RedisStatus,
@@ -58,6 +60,7 @@ class _Seen:
     paused: dict[str, Drain]
     history: int
     destinations: dict[str, State]
+    erasures: ErasureCounts | None
 
     @property
     def now(self) -> datetime:
@@ -111,9 +114,18 @@ class StatusReader:
             self._paused(),
             self._history(),
         )
-        redis = await redis_status(self._redis, state)
-        called = await states_of(self._redis, list(self._parts.configuration.config.destinations))
-        return _Seen(hour, backlog, state, redis, replicas, paused, history, called)
+        redis, called, erasures = await asyncio.gather(
+            redis_status(self._redis, state),
+            states_of(self._redis, list(self._parts.configuration.config.destinations)),
+            self._erasures(),
+        )
+        return _Seen(hour, backlog, state, redis, replicas, paused, history, called, erasures)
+
+    async def _erasures(self) -> ErasureCounts | None:
+        try:
+            return await self._parts.erasures.counts()
+        except UnavailableError:
+            return None
 
     async def _registered(self) -> Replicas:
         try:
@@ -149,10 +161,15 @@ class StatusReader:
             postgres=postgres,
             calls=list(_calls(seen.hour)),
             dead_letters=dead,
+            erasures=seen.erasures or ErasureCounts(),
             destinations=seen.destinations,
             disk_free_share=_disk_free_share(),
             hash_here=self._parts.configuration.config.hash,
         )
+
+    def _withheld(self, state: RedisState) -> int:
+        names = lists_of(self._parts.configuration.config).withheld
+        return sum(state.lists[name].depth for name in names if name in state.lists)
 
     def _told(self, query: StatusQuery, seen: _Seen, every: Sequence[_Chain]) -> Status:
         chains = [each.flow for each in every]
@@ -171,6 +188,7 @@ class StatusReader:
             replicas=list(facts.replicas),
             dead_letters=sum(each.count for each in dead),
             dead_letter_lists=dead[:MOST_LISTS],
+            law=LawStatus(withheld=self._withheld(seen.state), erasures=seen.erasures),
             redis=facts.redis,
             postgres=facts.postgres,
             disk_free_share=facts.disk_free_share,

@@ -81,7 +81,7 @@ async def test_the_overview_leads_to_what_waits(migrated: Database, operator: Op
     erasure = added(migrated, "waiting")
     with migrated.transaction() as session:
         session.execute(text("UPDATE law_erasures SET requested_at = now() - interval '31 days'"))
-    page = await operator.text("/console/live")
+    page = (await operator.get("/console/live")).text
     assert "1 open, 0 held 1 over 30 days" in " ".join(text_of(page).split())
     [address] = re.findall(r'href="([^"]+)" id="to-erasures"', page)
     assert erasure in await operator.text(address)

@@ -12,7 +12,14 @@ import pytest
 from pipeline.destinations.states import State
 from pipeline.operator.numbers.banner import COMMAND, Calls, Facts, causes_of, level_of
 from schemas.operator.replicas import Drain, Replica
-from schemas.operator.status import MOST_CAUSES, ChainFlow, ListCount, PostgresStatus, RedisStatus
+from schemas.operator.status import (
+    MOST_CAUSES,
+    ChainFlow,
+    ErasureCounts,
+    ListCount,
+    PostgresStatus,
+    RedisStatus,
+)
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 HOSTILE = "\x1b[31m\n$(reboot) `x` <b>[red]" + "x" * 5000 + "\ud800"
@@ -53,6 +60,7 @@ def chain(**changes: Any) -> list[ChainFlow]:
 
 
 CASES: list[tuple[str, str, dict[str, Any], str]] = [
+    ("yellow", "erasures_overdue", {"erasures": ErasureCounts(open=2, overdue=1)}, "erasure list"),
     ("red", "redis_away", {"redis": RedisStatus(reachable=False, error="gone")}, "check"),
     (
         "red",
