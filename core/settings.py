@@ -51,6 +51,7 @@ class DatabaseSettings(BaseSettings):
     """The settings of Postgres; the Alembic command line needs no others."""
 
     model_config = SettingsConfigDict(
+        defer_build=True,  # of the classes in this file, a process uses one
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,

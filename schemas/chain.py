@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 
-class ListDepth(BaseModel):
+class ListDepth(BaseModel, defer_build=True):
     """How many vCons wait in one list; `error` is set if it cannot be used."""
 
     name: str
@@ -11,7 +11,7 @@ class ListDepth(BaseModel):
     error: str | None = None
 
 
-class ChainSummary(BaseModel):
+class ChainSummary(BaseModel, defer_build=True):
     """One configured chain, by names, with the depth of each list it reads and writes.
 
     `errors`: other keys of it that cannot be used, such as its run list or a dead-letter list.

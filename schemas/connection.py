@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 
-class ConnectionSummary(BaseModel):
+class ConnectionSummary(BaseModel, defer_build=True):
     """A connection of `config.yml`."""
 
     name: str

@@ -10,7 +10,7 @@ type Uncertain = Literal["repeat", "skip"]
 """What a replay does with a step that may have happened: repeat it, or go on after it."""
 
 
-class DeadLetter(BaseModel):
+class DeadLetter(BaseModel, defer_build=True):
     """One entry of a dead-letter list. `cause` is the same for failures of one kind.
 
     A vCon that another program put there has a uuid and nothing else. `beside` has its
@@ -35,7 +35,7 @@ class DeadLetter(BaseModel):
     """Whether its step may have happened, and must not be repeated unseen; left out if not."""
 
 
-class DeadLetterPage(BaseModel):
+class DeadLetterPage(BaseModel, defer_build=True):
     """Some entries, the count of all and of each cause; `cursor` is that of the next page."""
 
     entries: list[DeadLetter]

@@ -9,7 +9,7 @@ IN_REDIS_ALONE = "custody: Postgres is away, so the vCon is kept in Redis alone"
 Outcome = Literal["new", "duplicate", "replaced"]
 
 
-class Ingested(BaseModel):
+class Ingested(BaseModel, defer_build=True):
     """`duplicate`: the same content was stored already, and nothing has changed.
 
     `warnings` about the vCon name their places. `document` is the vCon in canonical form, as it was

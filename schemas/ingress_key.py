@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class IngressKey(BaseModel):
+class IngressKey(BaseModel, defer_build=True):
     """One key. `source` is `config` for those of config.yml, `action` for those made at run time.
 
     Keys of one `lineage` follow each other by rotation and are the same owner of vCons.
@@ -41,7 +41,7 @@ SHORTEST_KEY = 16
 """Characters of the shortest key that a configuration may have, unless weak keys are allowed."""
 
 
-class ConfiguredKey(BaseModel):
+class ConfiguredKey(BaseModel, defer_build=True):
     """The settings of a key in config.yml, besides its list."""
 
     model_config = ConfigDict(frozen=True)
@@ -52,7 +52,7 @@ class ConfiguredKey(BaseModel):
     signing_secret: str | None = Field(None, repr=False)
 
 
-class NewKey(BaseModel):
+class NewKey(BaseModel, defer_build=True):
     """A key to create; a limit that is None is the service's own."""
 
     ingress_list: str
@@ -62,21 +62,21 @@ class NewKey(BaseModel):
     max_vcon_bytes: int | None = None
 
 
-class MadeKey(BaseModel):
+class MadeKey(BaseModel, defer_build=True):
     """A key with its secret, which is returned only when it is created."""
 
     secret: str
     key: IngressKey
 
 
-class Author(BaseModel):
+class Author(BaseModel, defer_build=True):
     """The author of a change: `actor` for the audit, and the request's `ref`."""
 
     actor: str
     ref: str | None = None
 
 
-class Usage(BaseModel):
+class Usage(BaseModel, defer_build=True):
     """The use of one key on one day (UTC); `refused` counts by reason."""
 
     key_id: UUID
@@ -87,7 +87,7 @@ class Usage(BaseModel):
     bytes: int
 
 
-class AuditEvent(BaseModel):
+class AuditEvent(BaseModel, defer_build=True):
     """One row of the audit log."""
 
     id: int

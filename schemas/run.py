@@ -25,7 +25,7 @@ def attempts_made(attempts: int) -> int:
     return attempts % MARKED
 
 
-class Step(BaseModel):
+class Step(BaseModel, defer_build=True):
     """The outcome of one link or storage."""
 
     name: str
@@ -35,7 +35,7 @@ class Step(BaseModel):
     error: str | None = None
 
 
-class CurrentStep(BaseModel):
+class CurrentStep(BaseModel, defer_build=True):
     """The step that a worker executes; `since` is when it began."""
 
     name: str
@@ -43,7 +43,7 @@ class CurrentStep(BaseModel):
     since: datetime
 
 
-class StepReport(BaseModel):
+class StepReport(BaseModel, defer_build=True):
     """The report of a worker about a run that it holds; `step` is None between steps."""
 
     worker: str
@@ -52,7 +52,7 @@ class StepReport(BaseModel):
     step: CurrentStep | None = None
 
 
-class Run(BaseModel):
+class Run(BaseModel, defer_build=True):
     """One pass of one vCon through one chain; `vcon_out` differs if a link has replaced it."""
 
     run_id: str

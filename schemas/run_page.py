@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from schemas.run import Run, RunStatus
 
 
-class RunQuery(BaseModel):
+class RunQuery(BaseModel, defer_build=True):
     """All conditions that are given must hold. `cursor` is that of an earlier page."""
 
     chain: str | None = None
@@ -18,7 +18,7 @@ class RunQuery(BaseModel):
     cursor: str | None = None
 
 
-class RunPage(BaseModel):
+class RunPage(BaseModel, defer_build=True):
     """Some runs, newest first; `cursor` is that of the next page, None at the end."""
 
     runs: list[Run]

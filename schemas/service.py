@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 
 
-class Service(BaseModel):
+class Service(BaseModel, defer_build=True):
     """One service row of the Plugboard; timestamps are UTC, whole seconds."""
 
     model_config = ConfigDict(frozen=True)

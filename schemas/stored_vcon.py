@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel
 
 
-class StoredVcon(BaseModel):
+class StoredVcon(BaseModel, defer_build=True):
     """One vCon: when it was created, the chains it went through, and the storages that have it."""
 
     uuid: str

@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
-class Token(BaseModel):
+class Token(BaseModel, defer_build=True):
     """One token of a service. `value` is present only in `token_created`, and is a secret."""
 
     model_config = ConfigDict(frozen=True)

@@ -15,7 +15,7 @@ _USED_HEADERS = re.compile(
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 
 
-class ApiSettings(BaseModel):
+class ApiSettings(BaseModel, defer_build=True):
     """The HTTP API of vcon-server, and what its clients can use of this process.
 
     Names that vcon-server reads as well keep vcon-server's name and meaning.

@@ -9,7 +9,7 @@ SHORTEST_PASSWORD = 12
 """Characters of a password of the console."""
 
 
-class ConsoleSettings(BaseModel):
+class ConsoleSettings(BaseModel, defer_build=True):
     """The console at /console of the HTTP API's port."""
 
     console: bool = Field(

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 
-class CustodySettings(BaseModel):
+class CustodySettings(BaseModel, defer_build=True):
     """Where an accepted vCon is kept until its storages have it; the same in every replica."""
 
     custody: Literal["postgres", "redis"] = Field(

@@ -15,7 +15,7 @@ INDEX_SECRETS = ("INDEX_SECRET", "INDEX_SECRETS_EARLIER")
 """Withheld from both without exception: only the service writes the index of vCons."""
 
 
-class KeySettings(BaseModel):
+class KeySettings(BaseModel, defer_build=True):
     """Ingress keys and their rates, and the withheld secrets."""
 
     require_ingress_key: bool = Field(False, description="IngestVcon asks for an ingress key too.")

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, Field
 
 
-class LawSettings(BaseModel):
+class LawSettings(BaseModel, defer_build=True):
     """The actions of the law."""
 
     law_actions: bool = Field(

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, Field
 
 
-class LimitSettings(BaseModel):
+class LimitSettings(BaseModel, defer_build=True):
     """Limits on what clients can use of the service process."""
 
     health_max_connections: int = Field(

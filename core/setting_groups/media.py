@@ -11,7 +11,7 @@ LEAST_BYTES = 4096
 """A smaller body costs less inside the document than beside it."""
 
 
-class MediaSettings(BaseModel):
+class MediaSettings(BaseModel, defer_build=True):
     """Where large bodies of vCons are kept while the vCons are in Redis; equal in all replicas."""
 
     media_folder: Path | None = Field(

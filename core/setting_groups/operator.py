@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, SecretStr, StringConstraints
 SHORTEST_INDEX_SECRET = 16
 
 
-class OperatorSettings(BaseModel):
+class OperatorSettings(BaseModel, defer_build=True):
     """What operators may ask for, and how much of it."""
 
     phone_region: Annotated[

@@ -5,7 +5,7 @@ from pydantic import BaseModel, Field
 MIB = 1024 * 1024
 
 
-class PluginSettings(BaseModel):
+class PluginSettings(BaseModel, defer_build=True):
     """Limits on the work of built-in plugins for one vCon."""
 
     index_terms: int = Field(

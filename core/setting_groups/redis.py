@@ -9,7 +9,7 @@ MOST_CA_BYTES = 4 * 1024 * 1024
 """A machine's own bundle has a quarter of a megabyte."""
 
 
-class RedisSettings(BaseModel):
+class RedisSettings(BaseModel, defer_build=True):
     """TLS, sentinels and replicas."""
 
     redis_ca_file: Path | None = Field(

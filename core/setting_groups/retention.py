@@ -3,7 +3,7 @@
 from pydantic import BaseModel, Field
 
 
-class RetentionSettings(BaseModel):
+class RetentionSettings(BaseModel, defer_build=True):
     """How many days rows stay in Postgres, except the run history."""
 
     audit_retention_days: int = Field(

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
 
-class TelemetrySettings(BaseModel):
+class TelemetrySettings(BaseModel, defer_build=True):
     """The settings of OpenTelemetry that this service reads."""
 
     otel_exporter_otlp_endpoint: str | None = Field(

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, Field
 
 
-class WorkerSettings(BaseModel):
+class WorkerSettings(BaseModel, defer_build=True):
     """Limits on what one vCon can do to others of its process, and on worker processes."""
 
     blocked_loop_warning: float = Field(

@@ -27,7 +27,7 @@ _HOLD = StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGES
 type Hold = Annotated[str, _HOLD, IMPERSONAL]
 
 
-class _Order(BaseModel):
+class _Order(BaseModel, defer_build=True):
     model_config = ConfigDict(extra="forbid")
 
     hold: Hold | None = None
@@ -59,7 +59,7 @@ class PartyErasure(_Order, Person):
         return self
 
 
-class ErasureTarget(BaseModel):
+class ErasureTarget(BaseModel, defer_build=True):
     """A destination that got one of the vCons, or may have; `error`: a type without its text.
 
     `detail` has `found`, if the vCon was there when it was deleted.
@@ -76,7 +76,7 @@ class ErasureTarget(BaseModel):
     detail: dict[str, bool] = {}
 
 
-class Progress(BaseModel):
+class Progress(BaseModel, defer_build=True):
     """What an erasure has noted of itself.
 
     `unknown`: vCons of which nothing was known when it began. `history_from`: where the history of
@@ -94,7 +94,7 @@ class Progress(BaseModel):
     party: list[str] = Field([], exclude=True)
 
 
-class Erasure(BaseModel):
+class Erasure(BaseModel, defer_build=True):
     """One erasure. `targets` is empty in lists; `statement` is signed, once it has ended."""
 
     id: str
@@ -119,7 +119,7 @@ class Erasure(BaseModel):
         return [each for each in self.targets if each.state in EXCEPTIONS]
 
 
-class ErasureResult(BaseModel):
+class ErasureResult(BaseModel, defer_build=True):
     """What was requested, or with `dry_run` what would be: `vcons` with their places."""
 
     dry_run: bool
@@ -130,7 +130,7 @@ class ErasureResult(BaseModel):
     notes: list[str] = []
 
 
-class ErasureQuery(BaseModel):
+class ErasureQuery(BaseModel, defer_build=True):
     """Which erasure."""
 
     model_config = ConfigDict(extra="forbid")
@@ -151,7 +151,7 @@ class DestinationAnswer(ErasureQuery):
     vcon_uuid: Uuid | None = None
 
 
-class ErasuresQuery(BaseModel):
+class ErasuresQuery(BaseModel, defer_build=True):
     """Erasures, newest first; `cursor`: that of the page before, as it is."""
 
     model_config = ConfigDict(extra="forbid")
@@ -161,7 +161,7 @@ class ErasuresQuery(BaseModel):
     cursor: str | None = Field(None, max_length=100)
 
 
-class ErasurePage(BaseModel):
+class ErasurePage(BaseModel, defer_build=True):
     """A page of erasures, without their destinations."""
 
     erasures: list[Erasure]

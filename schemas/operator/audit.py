@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.ingress_key import AuditEvent
 
 
-class AuditQuery(BaseModel):
+class AuditQuery(BaseModel, defer_build=True):
     """Which audit events are shown; `before` is the id of the last one on the previous page."""
 
     model_config = ConfigDict(extra="forbid")
@@ -17,7 +17,7 @@ class AuditQuery(BaseModel):
     limit: int = Field(50, ge=1, le=1000)
 
 
-class AuditPage(BaseModel):
+class AuditPage(BaseModel, defer_build=True):
     """Audit events, newest first."""
 
     events: list[AuditEvent]

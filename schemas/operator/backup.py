@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 type FileName = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
-class BackupParameters(BaseModel):
+class BackupParameters(BaseModel, defer_build=True):
     """Where the backup is written: a file that does not exist yet, or `-` for standard output."""
 
     model_config = ConfigDict(extra="forbid")
@@ -15,7 +15,7 @@ class BackupParameters(BaseModel):
     file: FileName
 
 
-class RestoreParameters(BaseModel):
+class RestoreParameters(BaseModel, defer_build=True):
     """Which backup is restored, `-` for standard input; `dry_run` only checks it.
 
     `erased`: a file with uuids or statements about erasures, a line each; they are erased again.
@@ -28,7 +28,7 @@ class RestoreParameters(BaseModel):
     erased: FileName | None = None
 
 
-class BackupPart(BaseModel):
+class BackupPart(BaseModel, defer_build=True):
     """One part of a backup: rows, bytes before compression, and the checksum of these."""
 
     name: str
@@ -37,7 +37,7 @@ class BackupPart(BaseModel):
     sha256: str
 
 
-class BackupContent(BaseModel):
+class BackupContent(BaseModel, defer_build=True):
     """What is in a backup."""
 
     format: int
@@ -53,7 +53,7 @@ class BackupContent(BaseModel):
     bytes: int
 
 
-class BackupResult(BaseModel):
+class BackupResult(BaseModel, defer_build=True):
     """A backup that was written."""
 
     file: str
@@ -69,7 +69,7 @@ class BackupResult(BaseModel):
     """Keys of types that a backup does not know, by type."""
 
 
-class RestoreResult(BaseModel):
+class RestoreResult(BaseModel, defer_build=True):
     """A backup that was restored, or checked with `dry_run`."""
 
     file: str

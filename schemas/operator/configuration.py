@@ -15,7 +15,7 @@ type Name = Annotated[str, Field(min_length=1, max_length=512)]
 type Text = Annotated[str, Field(max_length=MOST_BYTES, description="the text of a config.yml")]
 
 
-class ConfigurationText(BaseModel):
+class ConfigurationText(BaseModel, defer_build=True):
     """A configuration to compare with the running one."""
 
     model_config = ConfigDict(extra="forbid")
@@ -23,13 +23,13 @@ class ConfigurationText(BaseModel):
     content: Text
 
 
-class NoParameters(BaseModel):
+class NoParameters(BaseModel, defer_build=True):
     """No arguments."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class ShownConfiguration(BaseModel):
+class ShownConfiguration(BaseModel, defer_build=True):
     """The running configuration, with masks in the place of secrets and `${NAME}` unfilled."""
 
     hash: str
@@ -37,7 +37,7 @@ class ShownConfiguration(BaseModel):
     document: dict[str, Any]
 
 
-class Change(BaseModel):
+class Change(BaseModel, defer_build=True):
     """An entry of a section that is added, removed or changed; `details` are one line each."""
 
     section: str
@@ -46,7 +46,7 @@ class Change(BaseModel):
     details: list[str] = []
 
 
-class ListChange(BaseModel):
+class ListChange(BaseModel, defer_build=True):
     """An ingress list whose reader changes. `waiting`: its vCons now, None if not known."""
 
     name: str
@@ -55,7 +55,7 @@ class ListChange(BaseModel):
     waiting: int | None = None
 
 
-class KeyChange(BaseModel):
+class KeyChange(BaseModel, defer_build=True):
     """Ingress keys of one list and label; the keys themselves are not shown."""
 
     ingress_list: str
@@ -64,7 +64,7 @@ class KeyChange(BaseModel):
     count: int
 
 
-class ModuleState(BaseModel):
+class ModuleState(BaseModel, defer_build=True):
     """A module that enabled chains or `imports` need, other than those of the service itself."""
 
     module: str
@@ -74,7 +74,7 @@ class ModuleState(BaseModel):
     detail: str = ""
 
 
-class ConfigurationDiff(BaseModel):
+class ConfigurationDiff(BaseModel, defer_build=True):
     """What a configuration would change. With `problems` it would not come into force."""
 
     same: bool
@@ -95,7 +95,7 @@ class ConfigurationDiff(BaseModel):
     not_checked: list[str] = []
 
 
-class Trial(BaseModel):
+class Trial(BaseModel, defer_build=True):
     """A configuration to try, on recorded runs or on given vCons."""
 
     model_config = ConfigDict(extra="forbid")
@@ -109,7 +109,7 @@ class Trial(BaseModel):
     skip: list[Name] = Field([], max_length=100)
 
 
-class Difference(BaseModel):
+class Difference(BaseModel, defer_build=True):
     """One difference between what a vCon was and what it would be."""
 
     part: str
@@ -118,7 +118,7 @@ class Difference(BaseModel):
     label: str
 
 
-class TriedStep(BaseModel):
+class TriedStep(BaseModel, defer_build=True):
     """What became of one link in a trial."""
 
     link: str
@@ -129,7 +129,7 @@ class TriedStep(BaseModel):
     seconds: float = 0
 
 
-class TriedVcon(BaseModel):
+class TriedVcon(BaseModel, defer_build=True):
     """One vCon's trial, compared with its recorded run or with a trial of the running chain."""
 
     vcon: str
@@ -145,7 +145,7 @@ class TriedVcon(BaseModel):
     seconds: float = 0
 
 
-class NotTried(BaseModel):
+class NotTried(BaseModel, defer_build=True):
     """A vCon without a result."""
 
     vcon: str
@@ -153,7 +153,7 @@ class NotTried(BaseModel):
     why: str
 
 
-class LinkPlan(BaseModel):
+class LinkPlan(BaseModel, defer_build=True):
     """How a link of a tried chain is treated, unless a vCon's record says otherwise."""
 
     chain: str
@@ -163,7 +163,7 @@ class LinkPlan(BaseModel):
     why: str = ""
 
 
-class Totals(BaseModel):
+class Totals(BaseModel, defer_build=True):
     """Numbers of vCons."""
 
     tried: int = 0
@@ -174,7 +174,7 @@ class Totals(BaseModel):
     not_tried: int = 0
 
 
-class TrialResult(BaseModel):
+class TrialResult(BaseModel, defer_build=True):
     """The result of a trial."""
 
     verdict: Literal["same", "changed", "fails", "nothing tried", "not valid"]

@@ -23,7 +23,7 @@ type ReplayState = Literal[
 ]
 
 
-class FailuresQuery(BaseModel):
+class FailuresQuery(BaseModel, defer_build=True):
     """Which causes are shown: all, those of one list or storage, or one cause."""
 
     model_config = ConfigDict(extra="forbid")
@@ -36,14 +36,14 @@ class FailuresQuery(BaseModel):
     limit: int = Field(100, ge=1, le=1000)
 
 
-class RecordedCause(BaseModel):
+class RecordedCause(BaseModel, defer_build=True):
     """What Postgres has of a cause: it also counts failures that were replayed since."""
 
     first_seen: datetime
     count: int
 
 
-class FailureCause(BaseModel):
+class FailureCause(BaseModel, defer_build=True):
     """Dead letters with one cause, over all lists.
 
     The fingerprint `unknown` is for entries without an error, `other` for causes beyond those that
@@ -68,7 +68,7 @@ class FailureCause(BaseModel):
     """Failures so far, those replayed since included; None if Postgres has none, or is away."""
 
 
-class Failures(BaseModel):
+class Failures(BaseModel, defer_build=True):
     """The causes, the most frequent first; `more` are left out. `total`: entries of all lists."""
 
     causes: list[FailureCause]
@@ -78,7 +78,7 @@ class Failures(BaseModel):
     """Lists that cannot be read, because another program has replaced one of their keys."""
 
 
-class FailureQuery(BaseModel):
+class FailureQuery(BaseModel, defer_build=True):
     """One cause, and how many of its dead letters are shown."""
 
     model_config = ConfigDict(extra="forbid")
@@ -87,7 +87,7 @@ class FailureQuery(BaseModel):
     limit: int = Field(10, ge=1, le=100)
 
 
-class FailedVcon(BaseModel):
+class FailedVcon(BaseModel, defer_build=True):
     """One dead letter with its error as it is."""
 
     vcon_uuid: str
@@ -100,14 +100,14 @@ class FailedVcon(BaseModel):
     at: datetime | None = None
 
 
-class Failure(BaseModel):
+class Failure(BaseModel, defer_build=True):
     """One cause with its newest dead letters."""
 
     cause: FailureCause
     examples: list[FailedVcon]
 
 
-class ReplayOrder(BaseModel):
+class ReplayOrder(BaseModel, defer_build=True):
     """Which dead letters are replayed, and how.
 
     `canary` vCons of each cause go first, with one attempt each; 0 is none.
@@ -145,7 +145,7 @@ class ReplayOrder(BaseModel):
         return self
 
 
-class ReplayTarget(BaseModel):
+class ReplayTarget(BaseModel, defer_build=True):
     """Dead letters of one list with one cause, counted before the replay began."""
 
     letters: str
@@ -153,7 +153,7 @@ class ReplayTarget(BaseModel):
     count: int
 
 
-class Replay(BaseModel):
+class Replay(BaseModel, defer_build=True):
     """One replay, as it is or as it ended."""
 
     id: str
@@ -188,7 +188,7 @@ class Replay(BaseModel):
     """Why it stopped, and what to do."""
 
 
-class ReplaysQuery(BaseModel):
+class ReplaysQuery(BaseModel, defer_build=True):
     """Which replays are shown: one, or the newest."""
 
     model_config = ConfigDict(extra="forbid")
@@ -197,13 +197,13 @@ class ReplaysQuery(BaseModel):
     limit: int = Field(20, ge=1, le=100)
 
 
-class Replays(BaseModel):
+class Replays(BaseModel, defer_build=True):
     """Replays, newest first."""
 
     replays: list[Replay]
 
 
-class ReplayStop(BaseModel):
+class ReplayStop(BaseModel, defer_build=True):
     """Which replay is to stop."""
 
     model_config = ConfigDict(extra="forbid")

@@ -11,7 +11,7 @@ type Label = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x0
 type ListName = Annotated[str, Field(min_length=1, max_length=512)]
 
 
-class KeysQuery(BaseModel):
+class KeysQuery(BaseModel, defer_build=True):
     """Which keys are listed."""
 
     model_config = ConfigDict(extra="forbid")
@@ -19,13 +19,13 @@ class KeysQuery(BaseModel):
     ingress_list: ListName | None = None
 
 
-class Keys(BaseModel):
+class Keys(BaseModel, defer_build=True):
     """Keys without their secrets, the newest first."""
 
     keys: list[IngressKey]
 
 
-class KeyToCreate(BaseModel):
+class KeyToCreate(BaseModel, defer_build=True):
     """A new key for one ingress list; a limit that is None is the service's own."""
 
     model_config = ConfigDict(extra="forbid")
@@ -37,7 +37,7 @@ class KeyToCreate(BaseModel):
     max_vcon_bytes: int | None = Field(None, ge=1, le=1_000_000_000)
 
 
-class KeyToRotate(BaseModel):
+class KeyToRotate(BaseModel, defer_build=True):
     """The key to replace; it works for `grace_hours` more."""
 
     model_config = ConfigDict(extra="forbid")
@@ -46,7 +46,7 @@ class KeyToRotate(BaseModel):
     grace_hours: float = Field(24, ge=0, le=8760)
 
 
-class KeyToRevoke(BaseModel):
+class KeyToRevoke(BaseModel, defer_build=True):
     """The key that is to work no longer."""
 
     model_config = ConfigDict(extra="forbid")
@@ -54,7 +54,7 @@ class KeyToRevoke(BaseModel):
     key_id: UUID
 
 
-class Key(BaseModel):
+class Key(BaseModel, defer_build=True):
     """One key, without its secret."""
 
     key: IngressKey

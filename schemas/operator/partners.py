@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class PartnersQuery(BaseModel):
+class PartnersQuery(BaseModel, defer_build=True):
     """Which partners: all, or those of one list."""
 
     model_config = ConfigDict(extra="forbid")
@@ -15,7 +15,7 @@ class PartnersQuery(BaseModel):
     limit: int = Field(200, ge=1, le=1000)
 
 
-class PartnerUse(BaseModel):
+class PartnerUse(BaseModel, defer_build=True):
     """What a partner has sent in some time; `refused` counts by reason."""
 
     accepted: int = 0
@@ -23,7 +23,7 @@ class PartnerUse(BaseModel):
     bytes: int = 0
 
 
-class Partner(BaseModel):
+class Partner(BaseModel, defer_build=True):
     """One lineage of keys: a key and those that replaced it by rotation."""
 
     lineage: UUID
@@ -39,7 +39,7 @@ class Partner(BaseModel):
     yesterday: PartnerUse
 
 
-class Partners(BaseModel):
+class Partners(BaseModel, defer_build=True):
     """The partners with the most vCons of today first."""
 
     today: date

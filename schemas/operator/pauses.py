@@ -10,7 +10,7 @@ LONGEST_WAIT = 3600
 """Seconds that one call waits for a replica to hold nothing, at most."""
 
 
-class _Timed(BaseModel):
+class _Timed(BaseModel, defer_build=True):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     seconds: float | None = Field(None, alias="for", ge=1, le=LONGEST_PAUSE, allow_inf_nan=False)
@@ -23,7 +23,7 @@ class PauseRequest(_Timed):
     chain: str = Field(min_length=1, max_length=LONGEST_TEXT)
 
 
-class ResumeRequest(BaseModel):
+class ResumeRequest(BaseModel, defer_build=True):
     """The chain to resume."""
 
     model_config = ConfigDict(extra="forbid")
@@ -39,7 +39,7 @@ class DrainRequest(_Timed):
     """Seconds to wait until it holds nothing."""
 
 
-class UndrainRequest(BaseModel):
+class UndrainRequest(BaseModel, defer_build=True):
     """The drained replica that shall claim again."""
 
     model_config = ConfigDict(extra="forbid")
@@ -47,7 +47,7 @@ class UndrainRequest(BaseModel):
     replica: str = Field(min_length=1, max_length=LONGEST_TEXT)
 
 
-class PausesQuery(BaseModel):
+class PausesQuery(BaseModel, defer_build=True):
     """No parameters."""
 
     model_config = ConfigDict(extra="forbid")
@@ -61,7 +61,7 @@ class Pause(Drain):
     """Whether the configuration here has the chain."""
 
 
-class Resumed(BaseModel):
+class Resumed(BaseModel, defer_build=True):
     """`before`: the pause that was ended; None if the chain was not paused."""
 
     chain: str
@@ -75,7 +75,7 @@ class DrainedReplica(Drain):
     running: bool = True
 
 
-class DrainResult(BaseModel):
+class DrainResult(BaseModel, defer_build=True):
     """The drain, and the replica as it is now; None if it ended meanwhile."""
 
     drained: DrainedReplica
@@ -84,14 +84,14 @@ class DrainResult(BaseModel):
     waited: bool = False
 
 
-class Undrained(BaseModel):
+class Undrained(BaseModel, defer_build=True):
     """`before`: the drain that was ended; None if the replica was not drained."""
 
     replica: str
     before: DrainedReplica | None = None
 
 
-class Pauses(BaseModel):
+class Pauses(BaseModel, defer_build=True):
     """All that are in force now."""
 
     paused: list[Pause]

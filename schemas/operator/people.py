@@ -14,7 +14,7 @@ MOST_ERASED = 5000
 type Value = Annotated[str, Field(min_length=1, max_length=LONGEST_VALUE)]
 
 
-class Person(BaseModel):
+class Person(BaseModel, defer_build=True):
     """By which value vCons are found: a number however it is written, an address, or a name."""
 
     model_config = ConfigDict(extra="forbid")
@@ -43,7 +43,7 @@ class FindQuery(Person):
         return self
 
 
-class FoundVcon(BaseModel):
+class FoundVcon(BaseModel, defer_build=True):
     """One vCon of the person.
 
     `in_redis`: its document is in Redis now. `indexed`: Postgres has it under this value; what is
@@ -58,7 +58,7 @@ class FoundVcon(BaseModel):
     indexed: bool
 
 
-class FoundPage(BaseModel):
+class FoundPage(BaseModel, defer_build=True):
     """vCons of the person: those of the index, newest first, then others that are in Redis.
 
     `sought`: the value as it was compared. `notes`: what could not be searched.
@@ -95,7 +95,7 @@ type Outcome = Literal[
 ]
 
 
-class Place(BaseModel):
+class Place(BaseModel, defer_build=True):
     """`redis`, a storage or another destination, and what was done there.
 
     `error`: why the vCon may still be there.
@@ -106,7 +106,7 @@ class Place(BaseModel):
     error: str = ""
 
 
-class ErasedVcon(BaseModel):
+class ErasedVcon(BaseModel, defer_build=True):
     """One vCon. `made_from`: another vCon to be erased, of which a link made this one.
 
     `complete`: no place has it any more.
@@ -119,7 +119,7 @@ class ErasedVcon(BaseModel):
     complete: bool = False
 
 
-class EraseResult(BaseModel):
+class EraseResult(BaseModel, defer_build=True):
     """What was erased, a row for each vCon; `more`: there are more than `limit`."""
 
     dry_run: bool

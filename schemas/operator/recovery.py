@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class RecoverParameters(BaseModel):
+class RecoverParameters(BaseModel, defer_build=True):
     """`dry_run` only counts what would be done."""
 
     model_config = ConfigDict(extra="forbid")
@@ -11,7 +11,7 @@ class RecoverParameters(BaseModel):
     dry_run: bool = False
 
 
-class RecoverResult(BaseModel):
+class RecoverResult(BaseModel, defer_build=True):
     """What was done, or would be; counts by kind."""
 
     dry_run: bool

@@ -18,7 +18,7 @@ LONGEST_TEXT = 300
 type Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 
 
-class ReplicaState(BaseModel):
+class ReplicaState(BaseModel, defer_build=True):
     """What a service or API process writes about itself into `pc:process:{id}`.
 
     Fields have defaults, because a process of another version may not write them.
@@ -56,7 +56,7 @@ class ReplicaState(BaseModel):
     stopping: bool = False
 
 
-class HeldRun(BaseModel):
+class HeldRun(BaseModel, defer_build=True):
     """A run that a worker of the process holds."""
 
     vcon: str
@@ -69,7 +69,7 @@ class HeldRun(BaseModel):
     step: str | None = None
 
 
-class Drain(BaseModel):
+class Drain(BaseModel, defer_build=True):
     """Why the workers of a process claim nothing; `until` is None without an end."""
 
     until: datetime | None = None
@@ -91,7 +91,7 @@ class Replica(ReplicaState):
     drained: Drain | None = None
 
 
-class ReplicasQuery(BaseModel):
+class ReplicasQuery(BaseModel, defer_build=True):
     """Which processes are shown, and how many runs of each."""
 
     model_config = ConfigDict(extra="forbid")
@@ -101,7 +101,7 @@ class ReplicasQuery(BaseModel):
     held: int = Field(20, ge=0, le=100)
 
 
-class Replicas(BaseModel):
+class Replicas(BaseModel, defer_build=True):
     """The processes by host; `unreadable` counts entries that are no process's."""
 
     replicas: list[Replica]

@@ -8,7 +8,7 @@ MOST_RUNS = 500
 """Runs in flight, retries and locks in one answer at most, of each."""
 
 
-class RunningQuery(BaseModel):
+class RunningQuery(BaseModel, defer_build=True):
     """`limit` is for each of the tables."""
 
     model_config = ConfigDict(extra="forbid")
@@ -17,7 +17,7 @@ class RunningQuery(BaseModel):
     limit: int = Field(50, ge=1, le=MOST_RUNS)
 
 
-class InFlight(BaseModel):
+class InFlight(BaseModel, defer_build=True):
     """A run that a worker holds. Times are in seconds."""
 
     vcon: str
@@ -34,7 +34,7 @@ class InFlight(BaseModel):
     worker: str | None
 
 
-class Retry(BaseModel):
+class Retry(BaseModel, defer_build=True):
     """A run whose next attempt is due in `due_in` seconds; below 0 it waits for a worker."""
 
     vcon: str
@@ -47,7 +47,7 @@ class Retry(BaseModel):
     error: str | None
 
 
-class Locked(BaseModel):
+class Locked(BaseModel, defer_build=True):
     """Elements that wait until the run that holds their vCon has ended."""
 
     vcon: str
@@ -57,14 +57,14 @@ class Locked(BaseModel):
     lists: list[str]
 
 
-class StorageWait(BaseModel):
+class StorageWait(BaseModel, defer_build=True):
     """vCons whose write to a storage failed for good; the service tries them again by itself."""
 
     storage: str
     count: int
 
 
-class Running(BaseModel):
+class Running(BaseModel, defer_build=True):
     """The oldest first. The totals also count what the limit has left out."""
 
     at: datetime

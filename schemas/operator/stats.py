@@ -5,13 +5,13 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class StatsQuery(BaseModel):
+class StatsQuery(BaseModel, defer_build=True):
     """No arguments."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class ReplicaAge(BaseModel):
+class ReplicaAge(BaseModel, defer_build=True):
     """A replica, and the seconds since its last sign of life."""
 
     id: str
@@ -21,7 +21,7 @@ class ReplicaAge(BaseModel):
     age: float
 
 
-class RequestCount(BaseModel):
+class RequestCount(BaseModel, defer_build=True):
     """Requests of one action with one status, since the process that answers has started."""
 
     action: str
@@ -29,7 +29,7 @@ class RequestCount(BaseModel):
     count: int
 
 
-class RecentError(BaseModel):
+class RecentError(BaseModel, defer_build=True):
     """An error that the process that answers has logged; its text is in the log alone."""
 
     at: datetime
@@ -38,7 +38,7 @@ class RecentError(BaseModel):
     error: str | None
 
 
-class Stats(BaseModel):
+class Stats(BaseModel, defer_build=True):
     """Counts of runs are those of the last hour, of all replicas."""
 
     at: datetime

@@ -17,7 +17,7 @@ type Level = Literal["green", "yellow", "red"]
 type Trend = Literal["idle", "steady", "draining", "growing", "paused", "disabled", "stuck"]
 
 
-class StatusQuery(BaseModel):
+class StatusQuery(BaseModel, defer_build=True):
     """Which chains are shown: all, or one."""
 
     model_config = ConfigDict(extra="forbid")
@@ -27,7 +27,7 @@ class StatusQuery(BaseModel):
     """With numbers for each minute."""
 
 
-class Cause(BaseModel):
+class Cause(BaseModel, defer_build=True):
     """One thing that is not well: what it is, the likely reason, and what to do."""
 
     level: Literal["yellow", "red"]
@@ -40,7 +40,7 @@ class Cause(BaseModel):
     """The command to run, or the page to read."""
 
 
-class Series(BaseModel):
+class Series(BaseModel, defer_build=True):
     """One number a minute, oldest first; what came in is None where that is not known."""
 
     came_in: list[int | None] = Field(default_factory=list)
@@ -48,7 +48,7 @@ class Series(BaseModel):
     failed: list[int] = Field(default_factory=list)
 
 
-class Flow(BaseModel):
+class Flow(BaseModel, defer_build=True):
     """How a chain, or all of them, moves. Rates are those of the last `window_seconds`."""
 
     in_per_minute: float | None = None
@@ -90,14 +90,14 @@ class ChainFlow(Flow):
     """It has waited for longer than that, or that is all that is known."""
 
 
-class ListCount(BaseModel):
+class ListCount(BaseModel, defer_build=True):
     """The length of one list."""
 
     name: str
     count: int
 
 
-class RedisStatus(BaseModel):
+class RedisStatus(BaseModel, defer_build=True):
     """Redis as it is now."""
 
     reachable: bool = True
@@ -113,7 +113,7 @@ class RedisStatus(BaseModel):
     """Keys of another type: name and error."""
 
 
-class PostgresStatus(BaseModel):
+class PostgresStatus(BaseModel, defer_build=True):
     """Postgres as the replicas see it."""
 
     error: str = ""
@@ -123,7 +123,7 @@ class PostgresStatus(BaseModel):
     """So many may wait; further ones are dropped."""
 
 
-class ErasureCounts(BaseModel):
+class ErasureCounts(BaseModel, defer_build=True):
     """Erasures that have not ended. `overdue`: open ones, past the time that the law gives."""
 
     open: int = 0
@@ -131,7 +131,7 @@ class ErasureCounts(BaseModel):
     overdue: int = 0
 
 
-class LawStatus(BaseModel):
+class LawStatus(BaseModel, defer_build=True):
     """What waits for a decision under the law. `erasures`: None while Postgres does not answer."""
 
     withheld: int = 0
@@ -139,7 +139,7 @@ class LawStatus(BaseModel):
     erasures: ErasureCounts | None = None
 
 
-class Status(BaseModel):
+class Status(BaseModel, defer_build=True):
     """The whole answer."""
 
     at: datetime

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class SlowQuery(BaseModel):
+class SlowQuery(BaseModel, defer_build=True):
     """Which minutes and which steps."""
 
     model_config = ConfigDict(extra="forbid")
@@ -17,7 +17,7 @@ class SlowQuery(BaseModel):
     limit: int = Field(50, ge=1, le=1000)
 
 
-class StepTimes(BaseModel):
+class StepTimes(BaseModel, defer_build=True):
     """A link or storage of a chain in that time."""
 
     chain: str
@@ -34,7 +34,7 @@ class StepTimes(BaseModel):
     p95_seconds: float
 
 
-class SlowSteps(BaseModel):
+class SlowSteps(BaseModel, defer_build=True):
     """The steps by share, the largest first."""
 
     minutes: int
@@ -45,13 +45,13 @@ class SlowSteps(BaseModel):
     steps: list[StepTimes] = Field(default_factory=list)
 
 
-class DestinationsQuery(BaseModel):
+class DestinationsQuery(BaseModel, defer_build=True):
     """No parameters."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class DestinationState(BaseModel):
+class DestinationState(BaseModel, defer_build=True):
     """A destination of the configuration, as all replicas see it. Times are in seconds."""
 
     name: str
@@ -79,13 +79,13 @@ class DestinationState(BaseModel):
     """The links and storages that call it."""
 
 
-class Destinations(BaseModel):
+class Destinations(BaseModel, defer_build=True):
     """All destinations, in the order of the configuration."""
 
     destinations: list[DestinationState]
 
 
-class CloseBreakerRequest(BaseModel):
+class CloseBreakerRequest(BaseModel, defer_build=True):
     """The destination that one run shall try at once."""
 
     model_config = ConfigDict(extra="forbid")
@@ -93,7 +93,7 @@ class CloseBreakerRequest(BaseModel):
     destination: str = Field(min_length=1, max_length=100)
 
 
-class BreakerClosed(BaseModel):
+class BreakerClosed(BaseModel, defer_build=True):
     """`open_for`: the seconds that it would still have been open; None if it was closed."""
 
     destination: str

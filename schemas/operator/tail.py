@@ -9,7 +9,7 @@ from schemas.run import RunStatus
 MOST_RUNS = 500
 
 
-class TailQuery(BaseModel):
+class TailQuery(BaseModel, defer_build=True):
     """Without `after` and `since` the last runs; else the first ones from there on."""
 
     model_config = ConfigDict(extra="forbid")
@@ -24,7 +24,7 @@ class TailQuery(BaseModel):
     limit: int = Field(50, ge=1, le=MOST_RUNS)
 
 
-class EndedRun(BaseModel):
+class EndedRun(BaseModel, defer_build=True):
     """A run that has ended; `seconds` is the time of its steps."""
 
     at: datetime
@@ -37,7 +37,7 @@ class EndedRun(BaseModel):
     error: str | None
 
 
-class Tail(BaseModel):
+class Tail(BaseModel, defer_build=True):
     """In the order of their ends. `more`: the next answer has some already.
 
     Else `cursor` is some seconds before the last end, since a run may be recorded after one that

@@ -27,7 +27,7 @@ State = Literal[
 ]
 
 
-class TimelineQuery(BaseModel):
+class TimelineQuery(BaseModel, defer_build=True):
     """Which vCon."""
 
     model_config = ConfigDict(extra="forbid")
@@ -35,7 +35,7 @@ class TimelineQuery(BaseModel):
     vcon_uuid: Uuid
 
 
-class Place(BaseModel):
+class Place(BaseModel, defer_build=True):
     """Where the vCon is now. Several may hold at once: each list has runs of its own."""
 
     kind: Literal[
@@ -64,7 +64,7 @@ class Place(BaseModel):
     """Of `list`: the chain that reads it is paused."""
 
 
-class Event(BaseModel):
+class Event(BaseModel, defer_build=True):
     """Something that happened, by time. A step's time is its start, computed from the run's."""
 
     at: datetime
@@ -82,7 +82,7 @@ class Event(BaseModel):
     by: str | None = None
 
 
-class Timeline(BaseModel):
+class Timeline(BaseModel, defer_build=True):
     """One vCon: a sentence that says where it is, its places, runs and events."""
 
     vcon: str

@@ -52,7 +52,7 @@ type Basis = Literal[
 ]
 
 
-class BasisSubject(BaseModel):
+class BasisSubject(BaseModel, defer_build=True):
     """What a basis is recorded for: one vCon, or a person in all vCons, by number or address."""
 
     model_config = ConfigDict(extra="forbid")
@@ -100,7 +100,7 @@ class BasisToRecord(BasisSubject):
         return self
 
 
-class RecordedBasisRow(BaseModel):
+class RecordedBasisRow(BaseModel, defer_build=True):
     """A recorded basis. `purpose` None: every purpose.
 
     `subject`: the vCon's uuid, or the keyed hash of the number or address; None once that is
@@ -138,7 +138,7 @@ class BasesQuery(BasisSubject):
     before: int | None = Field(None, ge=1, le=LAST_ROW)
 
 
-class BasesPage(BaseModel):
+class BasesPage(BaseModel, defer_build=True):
     """Recorded bases, newest first; `before` is that of the next page.
 
     Of a subject and a purpose, the one with the latest `granted_at` is in force.

@@ -14,7 +14,7 @@ LAST_ROW = 2**63 - 1
 type Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class CustodyQuery(BaseModel):
+class CustodyQuery(BaseModel, defer_build=True):
     """Which vCon, and which page of it: rows after these numbers, those of the page before."""
 
     model_config = ConfigDict(extra="forbid")
@@ -27,7 +27,7 @@ class CustodyQuery(BaseModel):
     limit: int = Field(100, ge=1, le=MOST_ROWS, description="Rows of each kind, at most")
 
 
-class Version(BaseModel):
+class Version(BaseModel, defer_build=True):
     """A document that the service had.
 
     `origin`: `received`, `enhanced`, `redacted` or `amended`. `prior`: the vCon of which an amended
@@ -46,7 +46,7 @@ class Version(BaseModel):
     prior: str | None
 
 
-class Delivery(BaseModel):
+class Delivery(BaseModel, defer_build=True):
     """A call that gave the vCon away, or may have.
 
     `kind`: `link`, `storage`, `tracer` or `egress`. `purpose`, `profile` and `basis` say what
@@ -70,7 +70,7 @@ class Delivery(BaseModel):
     error: str | None
 
 
-class LifecycleEvent(BaseModel):
+class LifecycleEvent(BaseModel, defer_build=True):
     """An event of the hash chain; `about` is the row that it is about, such as `delivery:17`."""
 
     seq: int
@@ -80,7 +80,7 @@ class LifecycleEvent(BaseModel):
     hash: str
 
 
-class CustodyResult(BaseModel):
+class CustodyResult(BaseModel, defer_build=True):
     """Where a vCon went: versions, deliveries and events, each in their order.
 
     `amended_to`: vCons that were made of it. `erased_at`: it has a tombstone. `forgotten_at`: the
@@ -99,7 +99,7 @@ class CustodyResult(BaseModel):
     next_event: int | None
 
 
-class LedgerCheckQuery(BaseModel):
+class LedgerCheckQuery(BaseModel, defer_build=True):
     """A checkpoint that was kept outside of Postgres, if there is one."""
 
     model_config = ConfigDict(extra="forbid")
@@ -114,7 +114,7 @@ class LedgerCheckQuery(BaseModel):
         return self
 
 
-class LedgerCheck(BaseModel):
+class LedgerCheck(BaseModel, defer_build=True):
     """What a check of the whole ledger has found; `findings` begin with the first row."""
 
     intact: bool
@@ -128,7 +128,7 @@ class LedgerCheck(BaseModel):
     findings: list[str]
 
 
-class LedgerCheckpoint(BaseModel):
+class LedgerCheckpoint(BaseModel, defer_build=True):
     """How many events there were, and the hash of the last.
 
     `statement`: the same, signed by the key named `key`; None if there is none.
@@ -141,7 +141,7 @@ class LedgerCheckpoint(BaseModel):
     statement: str | None
 
 
-class LedgerStatusQuery(BaseModel):
+class LedgerStatusQuery(BaseModel, defer_build=True):
     """How many of the last checkpoints are shown."""
 
     model_config = ConfigDict(extra="forbid")
@@ -149,7 +149,7 @@ class LedgerStatusQuery(BaseModel):
     checkpoints: int = Field(10, ge=1, le=MOST_ROWS)
 
 
-class LedgerStatus(BaseModel):
+class LedgerStatus(BaseModel, defer_build=True):
     """How far the ledger is. `under_way`: deliveries without an outcome."""
 
     events: int

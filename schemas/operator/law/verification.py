@@ -8,7 +8,7 @@ from schemas.packed import GivenVcon
 from schemas.uuids import Uuid
 
 
-class VerifyQuery(BaseModel):
+class VerifyQuery(BaseModel, defer_build=True):
     """A vCon by its uuid, or the vCon itself. `original`: return the signed form that is kept."""
 
     model_config = ConfigDict(extra="forbid")
@@ -24,7 +24,7 @@ class VerifyQuery(BaseModel):
         return self
 
 
-class VerifiedSigner(BaseModel):
+class VerifiedSigner(BaseModel, defer_build=True):
     """A right signature. `certificate`: SHA-256 of its DER.
 
     `trusted_by`: anchor, pinned or legacy; None if its certificate is not trusted.
@@ -37,7 +37,7 @@ class VerifiedSigner(BaseModel):
     trusted_by: str | None = None
 
 
-class VerifyResult(BaseModel):
+class VerifyResult(BaseModel, defer_build=True):
     """What the vCon is, and whether all its signatures are right and one is trusted.
 
     `form`: unsigned, signed or encrypted. `error`: why it is not verified. `findings`: what was

@@ -14,7 +14,7 @@ MOST_LISTED = 1000
 type ListName = Annotated[str, Field(min_length=1, max_length=LONGEST_LIST)]
 
 
-class WithheldQuery(BaseModel):
+class WithheldQuery(BaseModel, defer_build=True):
     """Which withheld vCons are shown: of all lists, or of one ingress list or `run:{chain}`.
 
     `cursor`: that of the page before, as it is.
@@ -27,7 +27,7 @@ class WithheldQuery(BaseModel):
     cursor: str | None = Field(None, max_length=LONGEST_LIST + 20)
 
 
-class WithheldVcon(BaseModel):
+class WithheldVcon(BaseModel, defer_build=True):
     """A vCon whose run was withheld before a step.
 
     `law`: the error by its name in the lawful-basis draft. `place`: where in the vCon, or of which
@@ -48,14 +48,14 @@ class WithheldVcon(BaseModel):
     at: datetime | None = None
 
 
-class WithheldCount(BaseModel):
+class WithheldCount(BaseModel, defer_build=True):
     """How many vCons of one list are withheld."""
 
     list_name: str
     count: int
 
 
-class WithheldPage(BaseModel):
+class WithheldPage(BaseModel, defer_build=True):
     """Withheld vCons, list by list, oldest first; `cursor` is that of the next page."""
 
     vcons: list[WithheldVcon]
@@ -69,7 +69,7 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-class ReleaseParameters(BaseModel):
+class ReleaseParameters(BaseModel, defer_build=True):
     """Which withheld vCons go on: these, or those of one list, oldest first.
 
     Of a list, `limit` are looked at; `cursor`, that of an earlier result as it is, goes on after
@@ -93,7 +93,7 @@ class ReleaseParameters(BaseModel):
         return self
 
 
-class ReleasedVcon(BaseModel):
+class ReleasedVcon(BaseModel, defer_build=True):
     """A vCon that goes on at the step where it was withheld, in a new run."""
 
     vcon_uuid: str
@@ -101,7 +101,7 @@ class ReleasedVcon(BaseModel):
     run_id: str
 
 
-class ReleaseResult(BaseModel):
+class ReleaseResult(BaseModel, defer_build=True):
     """What was released, and what is still withheld, with the error of now.
 
     Each list has the first 1,000; `released_count` and `withheld_count` count all. `cursor`: there
