@@ -13,7 +13,7 @@ from http_api.console.console import ENDED
 from http_api.console.visit import READ_ONLY
 from tests.integration.console.console_scene import READER, Operator, text_of
 from tests.integration.console.hostile_results import HostileOperator
-from tests.integration.console.test_pages import HOSTILE, checked
+from tests.integration.console.test_pages import HOSTILE, TEMPLATED, checked
 from tests.integration.http_api.http_scene import Served, Start
 
 RUNNING = """
@@ -74,7 +74,7 @@ async def test_results_are_only_text(served: Served, operator: Operator, text: s
     assert answer.status_code == 200
     checked(answer.text)
     assert "<script>alert" not in answer.text
-    assert "50337" not in text_of(answer.text)
+    assert TEMPLATED not in text_of(answer.text)
 
 
 async def test_a_form_is_not_read_without_a_session(served: Served) -> None:

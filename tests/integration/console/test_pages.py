@@ -92,7 +92,7 @@ async def test_a_reader_reads(served: Served, path: str) -> None:
 HOSTILE = {
     "markup": "<script>alert(1)</script><img src=x onerror=alert(1)>",
     "quotes": '" onmouseover="alert(1)" \' autofocus onfocus=\'alert(1)',
-    "template": "{{ 7191*7 }}{% raw %}${7191*7}#{7191*7}",
+    "template": "{{ 71917191*7 }}{% raw %}${71917191*7}#{71917191*7}",
     "direction": "abc\u202egpj.exe\u2066\u200f",
     "control": "a\x00b\x1b[31mc\r\nSet-Cookie: a=b",
     "long": "x" * 10_000,
@@ -100,6 +100,8 @@ HOSTILE = {
     "surrogate": "\ud800\udfff",
     "empty": "",
 }
+TEMPLATED = "503420337"
+"""What a template would make of it: too long to stand in an id or a time by chance."""
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
@@ -124,7 +126,7 @@ async def test_values_are_only_text(served: Served, text: str) -> None:
             checked(answer.text)
             assert "<script>alert" not in answer.text
             assert "set-cookie" not in answer.headers
-            assert "50337" not in text_of(answer.text)
+            assert TEMPLATED not in text_of(answer.text)
             seen = re.sub('value="[^"]*"', "", answer.text)  # hidden fields keep what they have
             assert not re.search("[\u202a-\u202e\u2066-\u2069\u200f\x00\x1b]", seen)
             assert len(answer.content) < 1_000_000
