@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import Field
 
 from lib.ai.chat import PromptOptions, complete, messages
-from lib.openai_client import get_vendor_from_opts
+from lib.openai_options import infer_vendor
 from lib.plain_calls import plain_too
 from lib.vcon.dialogs import add_analysis
 from lib.vcon_redis import AsyncVconRedis
@@ -49,7 +49,7 @@ async def run(
             document,
             kind=options.analysis_type,
             dialog=index,
-            vendor=get_vendor_from_opts(options.access),
+            vendor=infer_vendor(options.access),
             body=await complete(options, vcon_uuid, "analysis", "ANALYZE", **request),
             vendor_schema={"model": options.model, "prompt": options.prompt},
         )

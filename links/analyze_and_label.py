@@ -22,7 +22,7 @@ from pydantic import Field
 from lib.ai.answers import objects_in
 from lib.ai.chat import PromptOptions, complete, messages
 from lib.metrics import increment_counter
-from lib.openai_client import get_vendor_from_opts
+from lib.openai_options import infer_vendor
 from lib.plain_calls import plain_too
 from lib.vcon.dialogs import Document, add_analysis
 from lib.vcon_redis import AsyncVconRedis
@@ -96,7 +96,7 @@ def _add(document: Document, index: int, answer: str, options: Options) -> None:
         document,
         kind=options.analysis_type,
         dialog=index,
-        vendor=get_vendor_from_opts(options.access),
+        vendor=infer_vendor(options.access),
         body=body,
         vendor_schema=about,
     )

@@ -20,7 +20,7 @@ from pydantic import Field
 from lib.ai.answers import objects_in
 from lib.ai.chat import PromptOptions, complete, messages
 from lib.metrics import increment_counter
-from lib.openai_client import get_vendor_from_opts
+from lib.openai_options import infer_vendor
 from lib.plain_calls import plain_too
 from lib.vcon.dialogs import Document, add_analysis
 from lib.vcon_redis import AsyncVconRedis
@@ -77,7 +77,7 @@ async def run(
         document,
         kind=options.analysis_type,
         dialog=0 if document.get("dialog") else [],
-        vendor=get_vendor_from_opts(options.access),
+        vendor=infer_vendor(options.access),
         body=_object_in(answer),
         vendor_schema=options.model_dump(include={"model", "prompt", "system_prompt"}),
     )

@@ -11,24 +11,31 @@ length is transcribed. An answer in which no channel reaches `minimum_confidence
 a second run requests it again. Each transcript is stored at once. If the vCon is not in Redis, the
 chain ends.
 
-With a LiteLLM proxy, `model` is requested from the proxy instead of Deepgram, through OpenAI's
-library (extra `openai`); the content is sent, and there is no confidence. Raises `VendorError` if
+With a LiteLLM proxy, `model` is requested from the proxy instead of Deepgram (with ffmpeg: the
+extra `audio`); the content is sent, and there is no confidence. Raises `VendorError` if
 the last attempt failed, `MediaError` and `FetchError` if a recording is missing or cannot be
 fetched.
 """
 
 import asyncio
 import logging
-import warnings
 from collections.abc import Mapping
+from functools import cached_property
 from importlib import import_module
 from typing import Any, Self
 
-from deepgram import AsyncDeepgramClient, DeepgramClientEnvironment
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from lib.ai.deepgram_channels import confidence_of, transcript_of
-from lib.ai.transcription import Transcript, Vendor, add_transcripts, transcribe_by_proxy, used
+from lib.ai.openai_api import without_none
+from lib.ai.transcription import (
+    MOST_BYTES,
+    Transcript,
+    Vendor,
+    add_transcripts,
+    transcribe_by_proxy,
+    used,
+)
 from lib.ai_usage import report_usage
 from lib.fetching import refuse_private
 from lib.metrics import record_histogram
@@ -37,20 +44,16 @@ from lib.options import vendor_variable
 from lib.plain_calls import plain_too
 from lib.recordings.media import is_at_hand, media
 from lib.vcon.dialogs import Entry
-from lib.web.http_client import shared_client
-from lib.web.http_retry import VendorError, call_vendor
-
-with warnings.catch_warnings():
-    # The library imports these lazily, with a DeprecationWarning that would appear in a run.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import_module("deepgram.listen.v1.client")
-    import_module("deepgram.listen.v1.media.client")
+from lib.web.client_library import httpx
+from lib.web.http_retry import VendorError
+from lib.web.json_api import call_json
 
 only_through_lib = True
 effect = "idempotent"
 
 log = logging.getLogger(__name__)
 
+SERVER = "Deepgram"
 REPORTED = "DEEPGRAM_TRANSCRIBE"
 """The `sub_type` of the usage report."""
 
@@ -97,10 +100,15 @@ class Options(ProxyOptions):
                 " LITELLM_MASTER_KEY"
             )
         if self.has_proxy:
-            # The proxy needs OpenAI's library; a missing one is reported at load, not in a run.
-            import_module("lib.openai_client")
+            # The proxy needs ffmpeg; a missing one is reported at load, not in a run.
             import_module("lib.recordings.audio")
         return self
+
+    @cached_property
+    def listen_url(self) -> str:
+        """The URL of a request, with Deepgram's own options in its query."""
+        query = {name: value for name, value in self.api.items() if value is not None}
+        return str(httpx.URL(f"{self.base_url.rstrip('/')}/v1/listen", params=query))
 
     @property
     def own_key(self) -> str:
@@ -152,45 +160,40 @@ def _certain(transcript: Transcript, vcon_uuid: str, options: Options) -> Transc
 
 
 async def _transcribed(dialog: Entry, vcon_uuid: str, options: Options) -> dict[str, Any]:
-    listen = _client(options).listen.v1.media
-    # As query parameters, since the library's own arguments differ between versions.
-    request: Any = {"additional_query_parameters": options.api, "max_retries": 0}
+    content: dict[str, Any]
     if dialog.get("body"):
-        content = media(dialog) if is_at_hand(dialog) else await asyncio.to_thread(media, dialog)
-        answer = await call_vendor(
-            lambda: listen.transcribe_file(request=content, request_options=request),
-            options.http_retry,
-            "Deepgram",
-        )
+        at_hand = is_at_hand(dialog)
+        body = media(dialog) if at_hand else await asyncio.to_thread(media, dialog)
+        content = {"content": body}
     else:
         # Deepgram may run in the operator's network, where it could fetch internal URLs.
         await asyncio.to_thread(refuse_private, dialog["url"])
-        answer = await call_vendor(
-            lambda: listen.transcribe_url(url=dialog["url"], request_options=request),
-            options.http_retry,
-            "Deepgram",
-        )
-    body = answer.model_dump(mode="json", exclude_none=True)
-    seconds = round((body.get("metadata") or {}).get("duration") or 0)
+        content = {"json": {"url": dialog["url"]}}
+    answer = without_none(await _asked(options, content))
+    seconds = round((answer.get("metadata") or {}).get("duration") or 0)
     model = str(options.api.get("model", ""))
     await report_usage(options, vcon_uuid, REPORTED, model, "seconds", seconds)
-    return _transcript(body)
+    return _transcript(answer)
+
+
+async def _asked(options: Options, content: Mapping[str, Any]) -> dict[str, Any]:
+    kind = {"content-type": "application/octet-stream"} if "content" in content else {}
+    answer = await call_json(
+        "POST",
+        options.listen_url,
+        server=SERVER,
+        retry=options.http_retry,
+        headers={"authorization": f"Token {options.own_key}", **kind},
+        most_bytes=MOST_BYTES,
+        **content,
+    )
+    if not isinstance(answer.body, dict):
+        raise VendorError(f"{SERVER} answered without a transcript")
+    return answer.body
 
 
 def _transcript(body: dict[str, Any]) -> dict[str, Any]:
     transcript = transcript_of(body.get("results") or {})
     if transcript is None:
-        raise VendorError("Deepgram answered without a transcript")
+        raise VendorError(f"{SERVER} answered without a transcript")
     return transcript
-
-
-def _client(options: Options) -> AsyncDeepgramClient:
-    base = options.base_url.rstrip("/")
-    return AsyncDeepgramClient(
-        api_key=options.own_key,
-        environment=DeepgramClientEnvironment(
-            base=base, production=base, agent=base, agent_rest=base
-        ),
-        timeout=options.timeout,
-        httpx_client=shared_client(),
-    )

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from lib.ai.chat import PromptOptions, respond
 from lib.metrics import increment_counter
-from lib.openai_client import get_vendor_from_opts
+from lib.openai_options import infer_vendor
 from lib.plain_calls import plain_too
 from lib.vcon.dialogs import add_analysis
 from lib.vcon_redis import AsyncVconRedis
@@ -67,7 +67,7 @@ async def run(
             document,
             kind=options.analysis_type,
             dialog=index,
-            vendor=get_vendor_from_opts(options.access),
+            vendor=infer_vendor(options.access),
             body=engaged,
             vendor_schema={**about, "is_engaged": engaged},
         )

@@ -13,7 +13,6 @@ attempt failed, `MediaError` and `FetchError` if a recording is missing or canno
 `AudioError` if it must be encoded and ffmpeg cannot read it.
 """
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -22,7 +21,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from lib.ai.transcription import Transcript, Vendor, add_transcripts, combined, transcript_in
 from lib.plain_calls import plain_too
-from lib.recordings.audio import GROQ_ENDINGS, MAX_UPLOAD_BYTES, MEBIBYTE, Accepted, Part, uploads
+from lib.recordings.audio import GROQ_ENDINGS, MAX_UPLOAD_BYTES, MEBIBYTE, Accepted, Part, uploaded
 from lib.vcon.dialogs import Entry
 from lib.web.http_client import following_client, kept
 from lib.web.http_retry import HttpRetryOptions, call_vendor
@@ -95,7 +94,7 @@ async def run(
 
 
 async def _transcribed(dialog: Entry, options: Options) -> Transcript:
-    parts = await asyncio.to_thread(uploads, dialog, options.accepted)
+    parts = await uploaded(dialog, options.accepted)
     return combined([await _transcribe_part(part, options) for part in parts])
 
 
@@ -116,4 +115,4 @@ async def _transcribe_part(part: Part, options: Options) -> Transcript:
         options.http_retry,
         SERVER,
     )
-    return transcript_in(answer, SERVER)
+    return transcript_in(answer.model_dump(mode="json"), SERVER)

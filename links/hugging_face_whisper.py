@@ -28,7 +28,7 @@ from pydantic import Field, SecretStr, model_validator
 from lib.ai.transcription import MOST_BYTES, Transcript, Vendor, add_transcripts, combined
 from lib.options import vendor_variable
 from lib.plain_calls import plain_too
-from lib.recordings.audio import MAX_UPLOAD_BYTES, MEBIBYTE, Accepted, Part, uploads
+from lib.recordings.audio import MAX_UPLOAD_BYTES, MEBIBYTE, Accepted, Part, uploaded
 from lib.vcon.dialogs import Entry
 from lib.web.http_retry import HttpRetryOptions, VendorError
 from lib.web.json_api import HttpUrl, call_json
@@ -123,7 +123,7 @@ async def run(
     options = Options.of(opts)
 
     async def transcribe(dialog: Entry) -> Transcript:
-        parts = await asyncio.to_thread(uploads, dialog, options.accepted)
+        parts = await uploaded(dialog, options.accepted)
         return _joined([await _transcribed(part, options) for part in parts])
 
     name = "hugging_face_whisper"

@@ -15,20 +15,26 @@ last attempt failed, `MediaError` and `FetchError` if a recording is missing or 
 and `AudioError` if it must be encoded or cut and ffmpeg cannot read it.
 """
 
-import asyncio
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from pydantic import Field
 
+from lib.ai.openai_api import OpenAIApi
 from lib.ai.transcription import Transcript, Vendor, add_transcripts, combined, transcript_in, used
 from lib.ai_usage import report_usage
-from lib.openai_client import get_async_openai_client
 from lib.openai_options import OpenAIOptions
 from lib.plain_calls import plain_too
-from lib.recordings.audio import MAX_UPLOAD_BYTES, MEBIBYTE, OPENAI_ENDINGS, Accepted, Part, uploads
+from lib.recordings.audio import (
+    MAX_UPLOAD_BYTES,
+    MEBIBYTE,
+    OPENAI_ENDINGS,
+    Accepted,
+    Part,
+    uploaded,
+)
 from lib.vcon.dialogs import Entry
-from lib.web.http_retry import call_vendor
 
 only_through_lib = True
 effect = "idempotent"
@@ -56,6 +62,11 @@ class Options(OpenAIOptions):
         "with vcon-server, which does not send its default `en`",
     )
 
+    @cached_property
+    def api(self) -> OpenAIApi:
+        """Where the model is."""
+        return OpenAIApi.of(self.access)
+
     @property
     def accepted(self) -> Accepted:
         """The vendor's limits for one request."""
@@ -81,7 +92,7 @@ async def run(
     options = Options.of(opts)
 
     async def transcribe(dialog: Entry) -> Transcript:
-        parts = await asyncio.to_thread(uploads, dialog, options.accepted, options.silence)
+        parts = await uploaded(dialog, options.accepted, options.silence)
         transcript = combined([await _transcribe_part(part, options) for part in parts])
         usage = used(transcript, dialog)
         await report_usage(options, vcon_uuid, "OPENAI_TRANSCRIBE", options.model, *usage)
@@ -93,11 +104,13 @@ async def run(
 
 
 async def _transcribe_part(part: Part, options: Options) -> Transcript:
-    client = get_async_openai_client(options.access, timeout=options.timeout)
-    request: dict[str, Any] = {"language": options.language} if options.language else {}
-    answer: Any = await call_vendor(
-        lambda: client.audio.transcriptions.create(model=options.model, file=part, **request),
-        options.http_retry,
-        SERVER,
+    form = {"language": options.language} if options.language else {}
+    answer = await options.api.ask(
+        "audio/transcriptions",
+        options.model,
+        server=SERVER,
+        retry=options.http_retry,
+        data=form,
+        files={"file": part},
     )
     return transcript_in(answer, SERVER)

@@ -2,20 +2,21 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from lib import effects
+from lib.ai.openai_api import OpenAIApi, numbers
 from lib.ai_usage import report_usage
 from lib.links.filters import is_included, is_sampled
 from lib.metrics import increment_counter, record_histogram
-from lib.openai_client import get_async_openai_client
 from lib.openai_options import OpenAIOptions
 from lib.vcon.dialogs import Document, Entry, analysis_of, dialogs, text_at
-from lib.web.http_retry import VendorError, call_vendor
+from lib.web.http_retry import VendorError
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,11 @@ class ChatOptions(OpenAIOptions):
         description="the share of vCons to process, from 0 to 1; the decision for one vCon is "
         "always the same",
     )
+
+    @cached_property
+    def api(self) -> OpenAIApi:
+        """Where the model is."""
+        return OpenAIApi.of(self.access)
 
     def wants(self, document: Document, link_name: str) -> bool:
         """Whether `only_if` and `sampling_rate` select this vCon."""
@@ -118,7 +124,7 @@ def messages(system: str, user: str) -> list[dict[str, str]]:
 async def complete(
     options: ChatOptions, vcon_uuid: str, metric: str, what: str, **request: Any
 ) -> str:
-    """The text of the model's answer; `request` goes to `chat.completions.create`.
+    """The text of the model's answer; `request` is what it gets besides the model.
 
     Metrics: `conserver.link.openai.METRIC_time` and `_failures`. `what` is the `sub_type` of the
     usage report.
@@ -126,18 +132,9 @@ async def complete(
     Raises:
         VendorError: if the last attempt failed, or the answer has no text.
     """
-    key = _key(options, request)
-    answer = await _asked(
-        options,
-        metric,
-        lambda client: client.chat.completions.create(
-            model=options.model, extra_headers=key, **request
-        ),
-    )
-    if usage := answer.usage:
-        tokens = (usage.prompt_tokens, usage.completion_tokens)
-        await report_usage(options, vcon_uuid, what, options.model, "tokens", *tokens)
-    return _text_of(answer.choices[0].message.content if answer.choices else None)
+    answer = await _asked(options, metric, "chat/completions", request)
+    await _report(options, vcon_uuid, what, answer, ("prompt_tokens", "completion_tokens"))
+    return _text_of(_at(answer, "choices", 0, "message", "content"))
 
 
 async def respond(
@@ -150,18 +147,36 @@ async def respond(
         ValueError: if the text is longer than OpenAI accepts.
     """
     _require_short(text)
-    key = _key(options, {**request, "input": text})
-    answer = await _asked(
-        options,
-        metric,
-        lambda client: client.responses.create(
-            model=options.model, input=text, store=False, extra_headers=key, **request
-        ),
-    )
-    if usage := answer.usage:
-        tokens = (usage.input_tokens, usage.output_tokens)
+    asked = {"input": text, "store": False, **request}
+    answer = await _asked(options, metric, "responses", asked)
+    await _report(options, vcon_uuid, what, answer, ("input_tokens", "output_tokens"))
+    return _text_of("".join(_output_texts(answer)))
+
+
+def _output_texts(answer: Entry) -> Iterator[str]:
+    """The texts of an answer of the Responses API, which may have other content beside them."""
+    for output in answer.get("output") or ():
+        for content in _at(output, "content") or ():
+            text = _at(content, "text")
+            if _at(content, "type") == "output_text" and isinstance(text, str):
+                yield text
+
+
+def _at(value: Any, *path: str | int) -> Any:
+    """The value at a path of an answer; None if something on the way is of another kind."""
+    for step in path:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
+
+
+async def _report(
+    options: ChatOptions, vcon_uuid: str, what: str, answer: Entry, names: tuple[str, str]
+) -> None:
+    if (tokens := numbers(answer.get("usage"), *names)) is not None:
         await report_usage(options, vcon_uuid, what, options.model, "tokens", *tokens)
-    return _text_of(answer.output_text)
 
 
 def _key(options: ChatOptions, request: Mapping[str, Any]) -> dict[str, str]:
@@ -170,12 +185,20 @@ def _key(options: ChatOptions, request: Mapping[str, Any]) -> dict[str, str]:
     return {"Idempotency-Key": effects.key(options.model, text)}
 
 
-async def _asked(options: ChatOptions, metric: str, ask: Callable[[Any], Awaitable[Any]]) -> Any:
+async def _asked(
+    options: ChatOptions, metric: str, part: str, request: Mapping[str, Any]
+) -> dict[str, Any]:
     """The answer to one request, with metrics of its time and failure."""
-    client = get_async_openai_client(options.access, timeout=options.timeout)
     began = time.perf_counter()
     try:
-        answer = await call_vendor(lambda: ask(client), options.http_retry, SERVER)
+        answer = await options.api.ask(
+            part,
+            options.model,
+            server=SERVER,
+            retry=options.http_retry,
+            headers=_key(options, request),
+            json=request,
+        )
     except VendorError:
         increment_counter(f"conserver.link.openai.{metric}_failures")
         raise

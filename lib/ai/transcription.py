@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from lib.ai.openai_api import OpenAIApi, without_none
 from lib.metrics import increment_counter, record_histogram
 from lib.openai_options import ProxyOptions
 from lib.recordings.media import is_at_hand, measured_duration
 from lib.vcon.dialogs import Document, Entry, add_analysis, analysis_of, duration_of, recordings
 from lib.vcon_redis import AsyncVconRedis
-from lib.web.http_retry import VendorError, call_vendor
+from lib.web.http_retry import VendorError
 
 type Transcript = dict[str, Any]
 
@@ -114,17 +115,19 @@ async def transcribe_by_proxy(options: ProxyOptions, model: str, dialog: Entry) 
         "LITELLM_PROXY_URL": options.litellm_proxy_url,
         "LITELLM_MASTER_KEY": options.litellm_master_key.get_secret_value(),
     }
-    # Imported here: transcription without a proxy does not need OpenAI's library.
-    openai_client = import_module("lib.openai_client")
-    client = openai_client.get_async_openai_client(access, timeout=options.timeout)
+    api = OpenAIApi.of(access)
+    # Imported here: transcription without a proxy does not need ffmpeg.
     audio = import_module("lib.recordings.audio")
-    parts = await asyncio.to_thread(audio.uploads, dialog, audio.Accepted(audio.OPENAI_ENDINGS))
+    parts = await audio.uploaded(dialog, audio.Accepted(audio.OPENAI_ENDINGS))
 
     async def hear(part: tuple[str, bytes]) -> Transcript:
-        answer: Any = await call_vendor(
-            lambda: client.audio.transcriptions.create(model=model, file=part),
-            options.http_retry,
-            PROXY,
+        answer = await api.ask(
+            "audio/transcriptions",
+            model,
+            server=PROXY,
+            retry=options.http_retry,
+            data={},
+            files={"file": part},
         )
         return transcript_in(answer, PROXY)
 
@@ -142,18 +145,6 @@ def used(answer: Transcript, dialog: Entry) -> tuple[str, float, float]:
         return "tokens", tokens, usage.get("output_tokens") or 0
     seconds = (usage.get("seconds"), answer.get("duration"), duration_of(dialog))
     return "seconds", next((round(float(each)) for each in seconds if each), 0), 0
-
-
-def text_of(answer: Any, server: str) -> str:
-    """The text of an OpenAI-style answer.
-
-    Raises:
-        VendorError: if there is none.
-    """
-    text = getattr(answer, "text", None)
-    if not isinstance(text, str):
-        raise VendorError(f"{server} answered without a transcript")
-    return text
 
 
 def combined(answers: Sequence[Transcript]) -> Transcript:
@@ -182,10 +173,13 @@ def _sum(usages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"type": "duration" if by_time else "tokens", **sums}
 
 
-def transcript_in(answer: Any, server: str) -> Transcript:
-    """An OpenAI-style answer as a dict, with its `text`.
+def transcript_in(answer: Transcript, server: str) -> Transcript:
+    """An OpenAI-style answer with its `text`, without members that are None.
 
     Raises:
         VendorError: if it has no text.
     """
-    return {**answer.model_dump(mode="json", exclude_none=True), "text": text_of(answer, server)}
+    if not isinstance(answer.get("text"), str):
+        raise VendorError(f"{server} answered without a transcript")
+    found: Transcript = without_none(answer)
+    return found

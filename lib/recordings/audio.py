@@ -7,6 +7,7 @@ through no other protocol, and accepts only formats that contain the audio thems
 memory and the size of its output are limited.
 """
 
+import asyncio
 import itertools
 import re
 import resource
@@ -22,7 +23,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from lib import limits
 from lib.recordings.kinds import is_consistent, name_for, raw_format
-from lib.recordings.media import media
+from lib.recordings.media import is_at_hand, media
 from lib.recordings.wav import is_wav, wav_seconds, with_actual_length
 from lib.vcon.dialogs import duration_of
 
@@ -174,6 +175,18 @@ def uploads(
     )
 
 
+async def uploaded(
+    dialog: dict[str, Any], accepted: Accepted, silence: tuple[float, float] | None = None
+) -> list[Part]:
+    """`uploads` in a thread, unless the recording is small, in the vCon, and needs no ffmpeg."""
+    if is_at_hand(dialog):
+        content = media(dialog)
+        whole = name_for(dialog, content, accepted.endings), content
+        if is_consistent(content, whole[0]) and _goes_unchanged(whole, accepted):
+            return [whole]
+    return await asyncio.to_thread(uploads, dialog, accepted, silence)
+
+
 def samples(dialog: dict[str, Any], most: float) -> Iterator[tuple[float, bytes]]:
     """The recording of a dialog as parts of `Source.samples`, each with its start in seconds.
 
@@ -220,7 +233,7 @@ def chunks(
     """
     name, content = whole
     fits, most = accepted.takes(whole), accepted.most_seconds
-    if fits and (most is None or _is_shown_shorter(content, most)):
+    if _goes_unchanged(whole, accepted):
         return [whole]
     with TemporaryDirectory() as folder:
         source = _source(Path(folder), name, content, raw_format(name, media_type))
@@ -232,10 +245,12 @@ def chunks(
         return _encoded(source, Path(name).stem, duration, accepted.longest, silence)
 
 
-def _is_shown_shorter(content: bytes, most: float) -> bool:
-    """Whether the header of a WAV shows a length within the limit: ffmpeg takes 10 ms for it."""
-    seconds = wav_seconds(content)
-    return seconds is not None and seconds <= most
+def _goes_unchanged(whole: Part, accepted: Accepted) -> bool:
+    """Whether it fits for certain; by the header of a WAV: ffmpeg takes 10 ms for a length."""
+    most = accepted.most_seconds
+    seconds = 0.0 if most is None else wav_seconds(whole[1])
+    within = most is None or (seconds is not None and seconds <= most)
+    return within and accepted.takes(whole)
 
 
 def _encoded(

@@ -21,6 +21,8 @@ WAYS = 1024
 _ABOUT = frozenset({"content-encoding", "transfer-encoding", "content-length"})
 """Headers about content, which is read already."""
 
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
 
 class _Way(NamedTuple):
     """How a URL is reached; `transport` is None for a proxy that only `httpx` can use."""
@@ -50,7 +52,9 @@ class AiohttpClient(httpx.AsyncClient):
         content: bytes = b"",
         most_bytes: int = MOST_BYTES,
     ) -> Answer:
-        """Send a request and read its answer, without redirects and without a time limit.
+        """Send a request and read its answer, without a time limit.
+
+        Redirects are followed if those of `send` are.
 
         Raises:
             httpx.HTTPError, httpx.InvalidURL: as `send`, but not for a status.
@@ -62,6 +66,8 @@ class AiohttpClient(httpx.AsyncClient):
         if way.transport is None:
             return await self._exchanged(method, url, sent, content, most_bytes)
         answer = await way.transport.exchange(method, way.url, sent, content, most_bytes)
+        if self.follow_redirects and answer.status in _REDIRECTS and "location" in answer.headers:
+            return await self._exchanged(method, url, sent, content, most_bytes)
         if "set-cookie" in answer.headers:
             self.cookies.extract_cookies(_response(method, url, answer))
         return answer
@@ -86,7 +92,7 @@ class AiohttpClient(httpx.AsyncClient):
     ) -> Answer:
         """`exchange` through `httpx`."""
         request = self.build_request(method, url, headers=headers, content=content)
-        response = await self.send(request, stream=True, follow_redirects=False)
+        response = await self.send(request, stream=True)
         try:
             content = await joined(response.aiter_bytes(), most)
         finally:

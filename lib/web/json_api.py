@@ -11,7 +11,7 @@ from core.observability.storable_text import storable
 from lib.web.aiohttp_transport import TooLargeError
 from lib.web.client import refused
 from lib.web.client_library import httpx
-from lib.web.http_client import shared_client
+from lib.web.http_client import following_client, shared_client
 from lib.web.http_retry import HttpRetry, VendorError, call_vendor
 
 MOST_BYTES = 16 * 1024 * 1024
@@ -35,13 +35,14 @@ async def call_json(
     headers: Mapping[str, str] | None = None,
     accept: Container[int] = (),
     most_bytes: int = MOST_BYTES,
+    follow_redirects: bool = False,
     **content: Any,
 ) -> JsonAnswer:
     """The answer to one request, which is repeated after transient errors.
 
     `content` are `httpx`'s arguments for it, such as `json`, `files` or `params`. `server` names
     the other side in errors. Statuses in `accept` are returned, as 2xx are; their body is None if
-    it is not JSON, as the texts of proxies are. Redirects are not followed.
+    it is not JSON, as the texts of proxies are.
 
     Raises:
         VendorError: if the last attempt got no answer, another status, too many bytes, or no JSON.
@@ -55,6 +56,7 @@ async def call_json(
             headers=headers,
             accept=accept,
             most_bytes=most_bytes,
+            follow_redirects=follow_redirects,
             **content,
         )
 
@@ -77,6 +79,7 @@ async def send_json(
     headers: Mapping[str, str] | None = None,
     accept: Container[int] = (),
     most_bytes: int = MOST_BYTES,
+    follow_redirects: bool = False,
     **content: Any,
 ) -> JsonAnswer:
     """One attempt of `call_json`, with the errors of `httpx`; those of an answer have its `body`.
@@ -87,8 +90,9 @@ async def send_json(
         json.JSONDecodeError: if it is not JSON.
     """
     sent = await _sent(method, url, content)
+    client = following_client() if follow_redirects else shared_client()
     try:
-        answer = await shared_client().exchange(
+        answer = await client.exchange(
             method,
             sent.url,
             headers={**sent.headers, **(headers or {})},

@@ -226,6 +226,20 @@ async def test_an_exchange_sends_what_a_request_sends(
         assert any(line == b"cookie: a=b" for line in sent[1]) is bool(answer)
 
 
+async def test_an_exchange_follows_redirects_as_its_client_does() -> None:
+    """With the method and the body, and without the key if it is another server."""
+    async with serving() as server, serving() as other:
+        moved = f"HTTP/1.1 307 Moved\r\nlocation: {other.url}/new\r\ncontent-length: 0\r\n\r\n"
+        server.answer = moved.encode()
+        given: Any = {"headers": {"authorization": "Bearer x"}, "content": b"{}"}
+        assert (await shared_client().exchange("POST", server.url, **given)).status == 307
+        assert (await following_client().exchange("POST", server.url, **given)).content == b"ok"
+        [request] = other.requests
+        assert request.startswith(b"POST /new ")
+        assert request.endswith(b"\r\n\r\n{}")
+        assert b"authorization" not in request.lower()
+
+
 async def test_an_exchange_through_a_proxy_with_tls(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:

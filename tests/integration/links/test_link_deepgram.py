@@ -1,4 +1,4 @@
-"""Deepgram's link, with its own library and a server in its place."""
+"""Deepgram's link, with a server in Deepgram's place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The links that ask a language model, with OpenAI's own library and a server in its place."""
+"""The links that ask a language model, with a server in its place."""
 
 from __future__ import annotations
 
@@ -164,6 +164,19 @@ async def test_azure_is_asked_by_its_endpoint_and_key(store: VconStore, vendors:
     [(asked, headers, _)] = vendors.got
     assert (asked, headers["api-key"]) == (f"{path}?api-version=2024-10-21", KEY)
     assert written(found, "summary")[0]["vendor"] == "azure"
+
+
+async def test_the_account_is_that_of_the_options_or_of_openais_own_variables(
+    store: VconStore, vendors: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with OpenAI's library."""
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-of-all")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "project-of-all")
+    options = summing_up(vendors, organization="org-of-this")
+    await after(analyze, store, transcribed(), options)
+    headers = vendors.got[0][1]
+    assert headers["openai-organization"] == "org-of-this"
+    assert headers["openai-project"] == "project-of-all"
 
 
 async def test_a_proxy_is_asked_in_everybodys_place(store: VconStore, vendors: StandIn) -> None:

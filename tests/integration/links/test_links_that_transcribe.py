@@ -164,8 +164,7 @@ def test_a_wrong_vendor_or_option_is_told_at_the_start(options: dict[str, Any], 
 @pytest.mark.parametrize(
     ("library", "vendor", "options", "extra"),
     [
-        ("deepgram", "deepgram", {"DEEPGRAM_KEY": "k"}, "deepgram"),
-        ("openai", "deepgram", PROXY, "openai"),
+        ("imageio_ffmpeg", "deepgram", PROXY, "audio"),
         ("imageio_ffmpeg", "openai", {"OPENAI_API_KEY": "k"}, "audio"),
         ("imageio_ffmpeg", "hugging_face", {"API_KEY": "k"}, "audio"),
         ("groq", "groq", {"API_KEY": "k"}, "groq"),
@@ -181,7 +180,7 @@ def test_a_library_that_is_missing_is_told_with_the_extra_that_has_it(
 ) -> None:
     """By the vendor's own link and through `transcribe`, also where only a proxy needs it."""
     link = f"links.{transcribe.LINKS[vendor]}"
-    for module in (link, "lib.ai.local_whisper", "lib.recordings.audio", "lib.openai_client"):
+    for module in (link, "lib.ai.local_whisper", "lib.recordings.audio"):
         monkeypatch.delitem(sys.modules, module, raising=False)
         monkeypatch.delattr(module, raising=False)
     monkeypatch.setitem(sys.modules, library, None)

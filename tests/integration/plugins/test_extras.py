@@ -20,18 +20,13 @@ from tests.unit.support.source_files import ROOT
 
 type Plugins = dict[str, dict[str, Any]]
 
-PROXY = {"LITELLM_PROXY_URL": "http://proxy.example", "LITELLM_MASTER_KEY": "k"}
 KEY = {"OPENAI_API_KEY": "k"}
 SIGNING = {"signing_key_pem": scitt_scene.KEY}
-QUESTION = {"tag_name": "n", "tag_value": "v", "evaluation_question": "q"}
 PLUGINS: dict[str, Plugins] = {
     "audio": {
+        "links.openai_transcribe": KEY,
         "links.hugging_face_whisper": {"API_KEY": "k"},
         "links.transcribe": {"vendor": "hugging_face", "vendor_options": {"API_KEY": "k"}},
-    },
-    "deepgram": {
-        "links.deepgram_link": {"DEEPGRAM_KEY": "k"},
-        "links.transcribe": {"vendor": "deepgram", "vendor_options": {"DEEPGRAM_KEY": "k"}},
     },
     "elasticsearch": {"storage.elasticsearch": {"url": "http://elastic.example"}},
     "groq": {
@@ -42,12 +37,6 @@ PLUGINS: dict[str, Plugins] = {
     "milvus": {"storage.milvus": KEY},
     "mongo": {"storage.mongo": {}},
     "openai": {
-        "links.analyze": KEY,
-        "links.analyze_and_label": KEY,
-        "links.analyze_vcon": KEY,
-        "links.detect_engagement": KEY,
-        "links.check_and_tag": KEY | QUESTION,
-        "links.openai_transcribe": KEY,
         "links.transcribe": {"vendor": "openai", "vendor_options": KEY},
         "storage.chatgpt_files": KEY,
     },

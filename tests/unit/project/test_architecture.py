@@ -30,7 +30,6 @@ ONLY_IMPORTERS: dict[str, str] = {
     r"|pipeline/erasure/telling\.py",
     "aiohttp": r"lib/web/aiohttp_transport\.py",
     "openai": r"lib/openai_client\.py",
-    "deepgram": r"links/deepgram_link\.py",
     "groq": r"links/groq_whisper\.py",
     "jq": r"links/jq_link\.py|lib/jq/child\.py",
     "faster_whisper": r"lib/ai/local_whisper\.py",
