@@ -5,6 +5,7 @@ import ctypes
 import os
 import select
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -35,9 +36,21 @@ def below(pid: int) -> list[int]:
     return sorted(found - {pid})
 
 
-def names_below(pid: int) -> list[str]:
-    """The same as `name (pid)`, for people."""
-    return [f"{_name(each)} ({each})" for each in below(pid)]
+def named(pids: Iterable[int]) -> dict[int, str]:
+    """Processes as `name (pid)`, for people."""
+    return {each: f"{_name(each)} ({each})" for each in pids}
+
+
+def outliving(pids: Iterable[int], seconds: float) -> list[int]:
+    """Those of these processes that do not end within these seconds."""
+    left, until = [], time.monotonic() + seconds
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            process = os.pidfd_open(pid)
+            ended, _, _ = select.select([process], [], [], max(0.0, until - time.monotonic()))
+            os.close(process)
+            left += [] if ended else [pid]
+    return left
 
 
 def kill(pids: Iterable[int]) -> None:

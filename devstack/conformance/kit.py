@@ -217,7 +217,8 @@ class Kit:
             for _ in range(3):
                 subject.run(self.document())
             seen = subject.ask("seen")
-            return {**subject.ask("close"), **seen}
+            left = subject.ask("close")
+            return {**left, **seen, "processes": subject.end_alone()}
 
     def where(self, frames: Iterable[tuple[str, int]] = ()) -> str:
         """The deepest of these lines that is the plugin's, or that of its main function."""

@@ -19,13 +19,14 @@ from core.errors import ConfigurationError
 from devstack.conformance import descendants
 from devstack.conformance.cases import Case
 from devstack.conformance.host import Facts, Ran
-from devstack.conformance.subject_process import Order, serve
+from devstack.conformance.subject_process import THREAD_SECONDS, Order, serve
 
 CALL_SECONDS = 10.0
 """The time limit of one call of a plugin, as a step's `timeout`."""
 GRACE = 5.0
 """Seconds that a subject has for its answer after that."""
-PRELOADED = ("devstack.conformance.subject_process",)
+PRELOADED = ("devstack.conformance.subject_process", "lib.web.aiohttp_transport")
+"""Of the service; the last one would else be imported in each process of a plugin that sends."""
 STACK = re.compile(r'File "([^"]+)", line (\d+)')
 
 
@@ -151,6 +152,20 @@ class Subject:
             self._process.kill()
         self._process.join()
         descendants.kill(started)
+
+    def end_alone(self) -> list[str]:
+        """Kill the process; those of the processes below it that do not end with it, by name.
+
+        A helper that reads from its worker until the end is none.
+        """
+        pid = self._process.pid
+        names = {} if pid is None else descendants.named(descendants.below(pid))
+        self.alive = False
+        self._process.kill()
+        self._process.join()
+        left = descendants.outliving(names, THREAD_SECONDS)
+        descendants.kill(left)
+        return [names[each] for each in left]
 
     def end(self) -> None:
         """Kill it and remove its folder."""

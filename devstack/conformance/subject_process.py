@@ -32,7 +32,7 @@ from lib.vcon_library import prepare
 from lib.vcon_server import aliases
 
 THREAD_SECONDS = 1.0
-"""How long threads may take to end."""
+"""How long threads, and processes after their parent's end, may take to end."""
 
 type Answer = tuple[str, Any]
 
@@ -169,7 +169,7 @@ class _Subject:
         return growing.in_a_fork(self._host, document, seconds)
 
     async def do_close(self) -> dict[str, Any]:
-        """Close the plugin and say what is left: threads, processes, sockets, files, warnings."""
+        """Close the plugin and say what is left: threads, sockets, files, warnings, changes."""
         await self._host.close()
         await asyncio.sleep(0)
         others = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
@@ -180,7 +180,6 @@ class _Subject:
         return {
             "threads": left,
             "changed": sorted(n for n, each in settings().items() if each != self._settings[n]),
-            "processes": descendants.names_below(os.getpid()),
             "sockets": sockets,
             "tasks": [each for each in tasks if "redis" not in each],
             "files": sorted(str(p) for p in (self._folder / "work").rglob("*") if p.is_file()),

@@ -10,7 +10,7 @@ from tests.check_plugins import tried
 from tests.integration.support.built_in_cases import CASES, Counterparts
 from tests.unit.project.test_plugin_docs import SOURCES
 
-RULES = ("vCon gone", "run twice", "effect")
+RULES = ("vCon gone", "run twice", "effect", "no files", "closes")
 
 
 def test_every_built_in_plugin_has_a_case() -> None:

@@ -280,6 +280,13 @@ def test_processes_that_a_plugin_leaves(
     assert not [each for each in running if runs(each)]
 
 
+def test_a_helper_that_ends_with_its_worker(redis_url: str) -> None:
+    """It is not left, though it runs until then: `links.jq_link` has such a process."""
+    case = Case("links.jq_link", "link", {"filter": "."})
+    closes = verdicts(case, redis_url, "closes")["closes"].verdict
+    assert closes.outcome == "pass", closes
+
+
 def runs(pid: int) -> bool:
     """Whether a process has not ended."""
     try:
