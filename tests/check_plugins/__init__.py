@@ -24,6 +24,11 @@ from tests.integration.support.built_in_cases import CASES, Counterparts
 
 SECONDS = 600.0
 """For all rules of a plugin: on a busy machine none is left out."""
+LAZY = (
+    *("openai.resources.responses.responses", "openai.resources.chat.completions"),
+    *("anyio._backends._asyncio", "httpcore"),
+)
+"""What libraries import with a call only, again in each process of a plugin."""
 AT_ONCE = 2
 """Plugins that are tried beside each other, each in a database of Redis of its own."""
 
@@ -60,7 +65,7 @@ def tried(
     modules: Sequence[str], rules: Sequence[Rule], redis_url: str, parts: Counterparts
 ) -> Iterator[tuple[Case, list[Checked]]]:
     """Try plugins, `AT_ONCE` beside each other; in the order of `modules`."""
-    starter, root = context(modules), redis_url.rpartition("/")[0]
+    starter, root = context([*modules, *LAZY]), redis_url.rpartition("/")[0]
     cases = [case(module, parts) for module in modules]
 
     def one(number: int) -> list[Checked]:
