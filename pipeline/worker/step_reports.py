@@ -2,7 +2,7 @@
 
 The checkpoint is written after slow steps only, so it does not name the step in progress. The
 report does, also while a link blocks the event loop. Runs that end within `REPORT_AFTER` seconds
-are not reported, so quick chains send no commands for it.
+are not reported, so quick chains send no commands for it, however many vCons pass at once.
 """
 
 import logging
@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import batched
+from typing import Any
 
 import orjson
 
@@ -27,6 +29,8 @@ LOOK_EVERY = 0.5
 """Seconds between two reports, and so the age of a report at most."""
 STOP_SECONDS = 1.0
 """Seconds that `stop` waits for the thread, which may wait for Redis."""
+AT_ONCE = 100
+"""Reports that share a message to Redis."""
 REPORT_EXPIRY = 3600
 """Seconds until the report of a dead worker expires; living workers renew theirs."""
 
@@ -61,29 +65,40 @@ class StepReports:
             self.entered.clear()
             self._stopping.wait(REPORT_AFTER)
             try:
-                self._report()
+                if self.report():
+                    self.entered.set()
             except UnavailableError:
                 log.debug("step report skipped: Redis unavailable")
             except Exception:  # one bad report must not end the thread
                 log.exception("step report failed")
 
-    def _report(self) -> None:
+    def report(self) -> bool:
+        """Report the runs that have lasted for `REPORT_AFTER`; True if there are younger ones.
+
+        Raises:
+            UnavailableError: Redis cannot be reached.
+        """
         now, monotonic = datetime.now(UTC), time.monotonic()
-        live = dict(self._live)
-        for run_id, each in live.items():
+        live, texts = dict(self._live), dict[str, str]()
+        old = {run: each for run, each in live.items() if monotonic - each.began >= REPORT_AFTER}
+        for run_id, each in old.items():
             text, (known, at) = step_report(each, now), self._reported.get(run_id, ("", 0.0))
             if text != known or monotonic - at > REPORT_EXPIRY / 2:
-                self._connection.command_from_thread(
-                    "SET",
-                    keys.step(run_id),
-                    text,
-                    "EX",
-                    REPORT_EXPIRY,
-                )
-                self._reported[run_id] = text, monotonic
-        for run_id in self._reported.keys() - live.keys():
-            self._connection.command_from_thread("DEL", keys.step(run_id))
+                texts[run_id] = text
+        ended = self._reported.keys() - live.keys()
+        self._send([
+            *(("SET", keys.step(run), text, "EX", REPORT_EXPIRY) for run, text in texts.items()),
+            *(("DEL", keys.step(run)) for run in ended),
+        ])
+        self._reported.update((run_id, (text, monotonic)) for run_id, text in texts.items())
+        for run_id in ended:
             del self._reported[run_id]
+        return len(old) < len(live)
+
+    def _send(self, commands: list[tuple[Any, ...]]) -> None:
+        for some in batched(commands, AT_ONCE):
+            if self._connection.commands_from_thread(*some) is None:
+                raise UnavailableError("Redis did not take the step reports")
 
 
 def step_report(live: RunState, now: datetime) -> str:

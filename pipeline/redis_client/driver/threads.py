@@ -82,7 +82,7 @@ class ThreadConnections:
 
     def _exchange(self, connection: Any, packed: list[bytes]) -> list[Any]:
         try:
-            connection.send_packed_command(packed, check_health=False)
+            connection.send_packed_command([b"".join(packed)], check_health=False)
             return [_read(connection) for _ in packed]
         except (*AWAY, *REFUSED):  # after a failover the address leads to another server
             connection.leave()
