@@ -27,8 +27,10 @@ import msgspec
 from pipeline.redis_client.client import CommandRefused
 from pipeline.redis_client.document_pieces import is_large
 
-FROM = 32_000
+FROM = 3_000
 """Bytes of a document from which on a patch is made; a smaller one is written as quickly."""
+LONG = 32_000
+"""Bytes of an array from which on its elements are compared one by one."""
 PREFIX = b"patch:"
 _MOST_ELEMENTS = 1000
 """Elements of an array that are compared one by one, and that are appended in one command."""
@@ -37,6 +39,8 @@ _NAME = re.compile(r"""[^"'\\\x00-\x1f\ud800-\udfff]{1,64}""")
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 
+type _Member = tuple[str, msgspec.Raw]
+type _Members = dict[str, msgspec.Raw]
 type _Entry = tuple[bytes, str, bytes, int]
 """Kind, path, text, and the length of the array before."""
 
@@ -54,7 +58,9 @@ def patch_of(before: bytes | str, after: bytes) -> bytes | None:
     if len(after) < FROM:
         return None
     try:
-        old, new = _members(before), _members(after)
+        members, old, new = _differing(
+            before.encode() if isinstance(before, str) else before, after
+        )
         entries, size = list[bytes](), 0
         for entry in _changes(old, new):
             entries.append(_written(entry))
@@ -65,7 +71,7 @@ def patch_of(before: bytes | str, after: bytes) -> bytes | None:
         return None
     if is_large(b"".join(entries)):
         return None
-    return b"%b%d\n%b" % (PREFIX, len(old), b"".join(entries))
+    return b"%b%d\n%b" % (PREFIX, members, b"".join(entries))
 
 
 def was_changed(error: CommandRefused) -> bool:
@@ -73,13 +79,61 @@ def was_changed(error: CommandRefused) -> bool:
     return str(error).startswith("CHANGED")
 
 
-def _members(text: bytes | str) -> dict[str, bytes]:
-    return {name: bytes(raw) for name, raw in _MEMBERS.decode(text).items()}
+def _members(text: bytes) -> _Members:
+    return _MEMBERS.decode(text)
 
 
-def _changes(old: dict[str, bytes], new: dict[str, bytes]) -> Iterator[_Entry]:
-    for name, text in new.items():
-        was = old.get(name)
+def _differing(before: bytes, after: bytes) -> tuple[int, _Members, _Members]:
+    """The number of members before, and both documents without equal members at both ends.
+
+    Only the later text is parsed as a whole: a small document is compared in less time than Redis
+    takes to parse it. A member of it that stands in the earlier text where a member begins, and
+    before a comma or the end, is that member: no value is the beginning of another one there.
+    """
+    new = _members(after)
+    if not (before.startswith(b"{") and before.endswith(b"}")):
+        return len(old := _members(before)), old, new
+    left = list(new.items())
+    first, begin = _equal_at_start(before, left)
+    del left[:first]
+    last, end = _equal_at_end(before, left, begin)
+    middle = before[begin:end]
+    old = _members(b"{%b}" % middle) if middle else {}
+    return first + last + len(old), old, dict(left[: len(left) - last])
+
+
+def _equal_at_start(before: bytes, members: list[_Member]) -> tuple[int, int]:
+    """How many members are equal from the first on, and where the next one begins."""
+    begin = 1
+    for count, (name, raw) in enumerate(members):
+        head = b'"%b":' % name.encode()
+        value = begin + len(head)
+        end = value + len(raw)
+        is_equal = before.startswith(head, begin) and before[value:end] == bytes(raw)
+        if not is_equal or before[end : end + 1] not in (b",", b"}"):
+            return count, begin
+        begin = end + 1
+    return len(members), begin
+
+
+def _equal_at_end(before: bytes, members: list[_Member], begin: int) -> tuple[int, int]:
+    """How many members are equal up to the last one, and where the comma before them is.
+
+    `begin`: where the first member begins that is not known as equal.
+    """
+    end = len(before) - 1
+    for count, (name, raw) in enumerate(reversed(members)):
+        text = b',"%b":%b' % (name.encode(), raw)
+        comma = end - len(text)
+        if comma < begin - 1 or not before.startswith(text, comma):
+            return count, end
+        end = comma
+    return len(members), end
+
+
+def _changes(old: _Members, new: _Members) -> Iterator[_Entry]:
+    for name, raw in new.items():
+        text, was = bytes(raw), bytes(old[name]) if name in old else None
         if was == text:
             continue
         if not _NAME.fullmatch(name):
@@ -93,7 +147,7 @@ def _changes(old: dict[str, bytes], new: dict[str, bytes]) -> Iterator[_Entry]:
 
 def _changed(path: str, was: bytes | None, text: bytes) -> Iterator[_Entry]:
     """The changes of one member: of elements of a large array, else of the whole member."""
-    if was is None or len(text) < FROM or not (was[:1] == text[:1] == b"["):
+    if was is None or len(text) < LONG or not (was[:1] == text[:1] == b"["):
         yield b"S", path, text, -1
         return
     old = _ELEMENTS.decode(was)

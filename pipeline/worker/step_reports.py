@@ -86,10 +86,15 @@ class StepReports:
             if text != known or monotonic - at > REPORT_EXPIRY / 2:
                 texts[run_id] = text
         ended = self._reported.keys() - live.keys()
-        self._send([
-            *(("SET", keys.step(run), text, "EX", REPORT_EXPIRY) for run, text in texts.items()),
-            *(("DEL", keys.step(run)) for run in ended),
-        ])
+        self._send(
+            [
+                *(
+                    ("SET", keys.step(run), text, "EX", REPORT_EXPIRY)
+                    for run, text in texts.items()
+                ),
+                *(("DEL", keys.step(run)) for run in ended),
+            ]
+        )
         self._reported.update((run_id, (text, monotonic)) for run_id, text in texts.items())
         for run_id in ended:
             del self._reported[run_id]

@@ -12,12 +12,12 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from pipeline.redis_client import document_paths
-from pipeline.redis_client.document_paths import FROM, patch_of, was_changed
+from pipeline.redis_client.document_paths import LONG, patch_of, was_changed
 from pipeline.redis_client.script_texts import script_texts
 from pipeline.runs.queues import Claim
 from tests.integration.runs.lists_scene import Lists
 
-BULK = "Zm9v" * (FROM // 2)
+BULK = "Zm9v" * (LONG // 2)
 JOURNAL = b"{}"
 NAMES = ["", "a", "a.b", 'say "a"', "it's", "back\\slash", "ä", "\U0001f600", "*", "$", "..", "\n"]
 NAMES += ["[0]", "a b", "@.x", "?(@.a)", "0", "-1", "attachments", "analysis", "x" * 70]
