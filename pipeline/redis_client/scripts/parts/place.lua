@@ -1,6 +1,7 @@
 -- Write and remove documents under `vcon:{uuid}`. Large ones are only renamed here: they are written
 -- before the script and freed after it, in slices, see `pipeline/redis_client/staging.py`.
 local STAGED, TRASH_SECONDS, MANY = 'pc:staged:', 7200, 500
+local ARRAYS = '$["dialog","parties","analysis","attachments"]'
 
 -- Register a key as trash, with the cuts that free it.
 local function discard(key, undo)
@@ -25,10 +26,9 @@ local function undo_of(uuid)
   if large then
     return string.match(large, '\n(.*)$') or '[]'
   end
-  local count = 0
-  for _, name in ipairs({'dialog', 'parties', 'analysis', 'attachments'}) do
-    local lengths = redis.pcall('JSON.ARRLEN', 'vcon:' .. uuid, '$.' .. name)
-    count = count + (type(lengths) == 'table' and tonumber(lengths[1]) or 0)
+  local count, lengths = 0, redis.pcall('JSON.ARRLEN', 'vcon:' .. uuid, ARRAYS)
+  for _, length in ipairs(type(lengths) == 'table' and lengths or {}) do
+    count = count + (tonumber(length) or 0)
   end
   return count > MANY and '[]' or nil
 end

@@ -82,10 +82,15 @@ local function next_of(list)
   end
 end
 
+local suspects_of = {} -- by list: the error of an unusable list of its suspects, or false
+
 -- The error of an unusable key that this claim needs; nil when all are usable.
 local function objection(list, uuid, run)
+  if suspects_of[list] == nil then
+    suspects_of[list] = not for_suspects and wrong_type('list', 'pc:suspects:' .. list) or false
+  end
   return wrong_type('list', 'pc:waiting:' .. uuid)
-    or not for_suspects and wrong_type('list', 'pc:suspects:' .. list)
+    or suspects_of[list]
     or run and wrong_type('string', 'pc:run:' .. run, 'pc:cancel:' .. run)
 end
 
@@ -105,10 +110,11 @@ local function move(source, target, entry)
   return moves < MOVES
 end
 
+-- The failed attempts of an element, the run of the last one, and whether it is a suspect.
 local function past_of(list, element)
   local past = redis.call('HGET', 'pc:attempts:' .. list, element)
   local count, run = string.match(past or '', '^(%d+)\n(.-)\n%d$')
-  return tonumber(count) or 0, run
+  return tonumber(count) or 0, run, past and string.sub(past, -2) == '\n1'
 end
 
 -- The bytes of a document, from its intake or the name under which it was staged; -1 if only Redis
@@ -166,7 +172,7 @@ local function take(list)
     return false
   end
   local uuid, run, hold = split(list, element)
-  local count, past_run = past_of(list, element)
+  local count, past_run, suspect = past_of(list, element)
   run = past_run or run
   local place, why = list .. '\n' .. element, objection(list, uuid, run)
   if why then
@@ -178,7 +184,7 @@ local function take(list)
     if_usable('set', 'SADD', 'pc:holds:' .. uuid, hold)
     return move(source, 'pc:waiting:' .. uuid, place)
   end
-  if not for_suspects and is_suspect(list, element) then
+  if suspect and not for_suspects then
     return move(source, 'pc:suspects:' .. list, element)
   end
   redis.call('LPOP', source)
