@@ -4,6 +4,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from flowlang.connections.tls import web_trust
 from lib.openai_options import UsageOptions
 from lib.web.client_library import httpx
 from lib.web.http_client import shared_client
@@ -33,7 +34,8 @@ def send_ai_usage_data_for_tracking(
         return
     units = (input_units, output_units)
     request = _request(vcon_uuid, units, unit_type, type, model, sub_type, ai_usage_api_token)
-    httpx.post(send_ai_usage_data_to_url, **request).raise_for_status()
+    answer = httpx.post(send_ai_usage_data_to_url, **request, verify=web_trust())
+    answer.raise_for_status()
 
 
 def _request(

@@ -24,6 +24,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from flowlang.connections.tls import web_trust
 from lib import limits
 from lib.web.client_library import httpx
 from pipeline.runs.call_scope import kept
@@ -333,7 +334,9 @@ async def _exchange(
     sent = {**headers, "Host": target.netloc.decode("ascii"), "Accept-Encoding": "identity"}
     # trust_env: a proxy from the environment would bypass the check, .netrc would leak credentials
     async with (
-        httpx.AsyncClient(trust_env=False, timeout=READ_TIMEOUT) as client,
+        httpx.AsyncClient(
+            trust_env=False, timeout=READ_TIMEOUT, verify=web_trust(trust_env=False)
+        ) as client,
         client.stream(
             "GET",
             target.copy_with(host=address, userinfo=b""),

@@ -14,6 +14,7 @@ import orjson
 
 from core.concurrency.thread_pool import in_own_thread
 from core.errors import PluginFailedError
+from flowlang.connections.tls import web_trust
 from pipeline.config.law import EraseSpec
 from pipeline.law.writing.statements import ERASURE_REQUEST, MEDIA_TYPE, signed
 from schemas.law.erasures import ErasureTarget
@@ -45,7 +46,9 @@ async def tell(spec: EraseSpec, erasure: str, target: ErasureTarget, now: dateti
     headers = {**spec.headers, "Content-Type": MEDIA_TYPE, "Idempotency-Key": named}
     try:
         async with (
-            httpx.AsyncClient(timeout=spec.timeout, follow_redirects=False) as client,
+            httpx.AsyncClient(
+                timeout=spec.timeout, follow_redirects=False, verify=web_trust()
+            ) as client,
             client.stream("POST", spec.url, content=body, headers=headers) as answer,
         ):
             if not answer.is_success:

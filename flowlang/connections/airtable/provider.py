@@ -8,6 +8,7 @@ from flowlang.connections.airtable.client import AirtableError, AnswerTooLarge, 
 from flowlang.connections.airtable.requests import at_once, changes, formula, halved, listing, path
 from flowlang.connections.bounds import Kept
 from flowlang.connections.built_in import BuiltInPlugin, task
+from flowlang.connections.tls import web_trust
 from flowlang.exceptions import ConnectionError
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class AirtablePlugin(BuiltInPlugin):
             base_url=self.setting(config, "endpoint_url"),
             headers={"Authorization": f"Bearer {config['api_key']}"},
             timeout=self.setting(config, "timeout"),
+            verify=web_trust(),
         )
         await self.check_connection(self._client)
         return self._client
