@@ -141,6 +141,24 @@ def databases(postgres_server: Postgres, template_database: str) -> Databases:
     return Databases(postgres_server, template_database, _next_name)
 
 
+@pytest.fixture(scope="session")
+def partitioned_databases(postgres_server: Postgres, template_database: str) -> Databases:
+    """Those with the partitions of these days, which a service makes at its start otherwise.
+
+    A test that starts one can then leave its database to the next test.
+    """
+    from core.db.database import Database
+    from core.db.partitions import Partitions
+    from tests.databases import Databases
+
+    postgres_server.create_database(name := f"{TEMPLATE}_partitioned", template_database)
+    database = Database()
+    database.initialize(_settings(postgres_server, name))
+    Partitions(database).make()
+    database.close()
+    return Databases(postgres_server, name, _next_name)
+
+
 @pytest.fixture
 def database_name(databases: Databases) -> Iterator[str]:
     """The name of a migrated database of the test's own, without rows; what is left is searched."""

@@ -13,6 +13,7 @@ import uvloop
 
 from core.db.database import Database
 from core.settings import DatabaseSettings
+from tests.databases import Databases
 from tests.integration.console.console_scene import OPERATOR, READER, Operator
 from tests.integration.http_api.http_scene import CONFIG, Served, Start, serving
 
@@ -20,6 +21,12 @@ from tests.integration.http_api.http_scene import CONFIG, Served, Start, serving
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loop of the service."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def databases(partitioned_databases: Databases) -> Databases:
+    """For services that make partitions at their start."""
+    return partitioned_databases
 
 
 @pytest.fixture

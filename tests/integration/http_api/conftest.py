@@ -14,6 +14,7 @@ import uvloop
 
 from core.db.database import Database
 from core.settings import DatabaseSettings
+from tests.databases import Databases
 from tests.integration.http_api.http_scene import CONFIG, Served, Start, serving
 
 BOTH_LOOPS = ("test_server.py", "test_server_limits.py", "test_server_mutations.py")
@@ -25,6 +26,12 @@ def pytest_asyncio_loop_factories(
     """The loop of the service; for the server itself that of the standard library, too."""
     both = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
     return both if item.path.name in BOTH_LOOPS else {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def databases(partitioned_databases: Databases) -> Databases:
+    """For services that make partitions at their start."""
+    return partitioned_databases
 
 
 @pytest.fixture
