@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import orjson
@@ -100,6 +101,15 @@ def _schemes(header: str) -> dict[str, Any]:
     }
 
 
+@cache
+def _schema(kind: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The schema of a type, and those of the models in it: most stand in several answers."""
+    schemas, found = TypeAdapter.json_schemas(
+        [("it", "validation", TypeAdapter(kind))], ref_template=_REFERENCE
+    )
+    return schemas["it", "validation"], found.get("$defs", {})
+
+
 class _Schemas:
     """Schemas of types; those of models are collected, to be referred to."""
 
@@ -108,11 +118,9 @@ class _Schemas:
 
     def of(self, kind: Any) -> dict[str, Any]:
         """The schema of a type."""
-        schemas, found = TypeAdapter.json_schemas(
-            [("it", "validation", TypeAdapter(kind))], ref_template=_REFERENCE
-        )
-        self.definitions |= found.get("$defs", {})
-        return dict(schemas["it", "validation"])
+        schema, definitions = _schema(kind)
+        self.definitions |= definitions
+        return dict(schema)
 
     def content(self, answer: Answer) -> dict[str, Any]:
         """The content of a body, with its example."""
