@@ -7,13 +7,16 @@ expire and free memory. Functions that several scripts share are in `parts/`; a 
 """
 
 import re
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "scripts"
 _USES = re.compile(r"^-- uses: (.*)$", re.MULTILINE)
 
 
-def script_texts() -> dict[str, str]:
+@cache
+def script_texts() -> Mapping[str, str]:
     """Every script by its file name, with its parts included."""
     return {
         path.stem: _whole(path.read_text())
