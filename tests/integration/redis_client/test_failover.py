@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from core.errors import UnavailableError
 from devstack.servers.folders import temporary_folder
@@ -18,9 +21,11 @@ from pipeline.redis_client import client as redis_client
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.driver import batches
 from pipeline.redis_client.driver.batches import ReplicaWait, TooFewReplicasError
+from pipeline.redis_client.driver.pools import RedisAccess
 from pipeline.redis_client.errors import with_remedy
 from tests.integration.redis_client.doors import door
 
+PAGE = Path(__file__).parents[3] / "docs" / "redis-acl.md"
 CEILING = 60.0
 NEVER = 10 * CEILING
 """Seconds: what has ended before was not ended by its time limit."""
@@ -172,6 +177,28 @@ async def test_sentinels_that_know_no_such_primary(group: Sentinels) -> None:
     with pytest.raises(UnavailableError):
         await asyncio.to_thread(redis.command_from_thread, "PING")
     await redis.close()
+
+
+async def test_sentinels_with_a_user_of_their_own(group: Sentinels) -> None:
+    """It needs the rights of the page, and no more; its password is another one than Redis'."""
+    [rights] = re.findall(r"`REDIS_SENTINEL_USER`\): `([^`]+)`", PAGE.read_text())
+    for port in group.ports:
+        with Redis(host=HOST, port=port) as sentinel:
+            sentinel.execute_command("ACL", "SETUSER", "watcher", "on", ">w4tch", *rights.split())
+    redis = RedisConnection(
+        group.url, access=RedisAccess(sentinel_user="watcher", sentinel_password="w4tch")
+    )
+    assert await redis.command("PING") == "PONG"
+    assert await asyncio.to_thread(redis.command_from_thread, "PING") == "PONG"
+    with Redis(host=HOST, port=group.ports[0], decode_responses=True) as sentinel:
+        assert "watcher" in {each["user"] for each in sentinel.client_list()}
+    await redis.close()
+    stranger = RedisConnection(
+        group.url, access=RedisAccess(sentinel_user="watcher", sentinel_password="wrong")
+    )
+    with pytest.raises(UnavailableError):
+        await stranger.command("PING")
+    await stranger.close()
 
 
 async def test_a_sentinel_may_be_away(group: Sentinels) -> None:
