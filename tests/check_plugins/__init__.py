@@ -24,10 +24,7 @@ from tests.integration.support.built_in_cases import CASES, Counterparts
 
 SECONDS = 600.0
 """For all rules of a plugin: on a busy machine none is left out."""
-LAZY = (
-    *("openai.resources.responses.responses", "openai.resources.chat.completions"),
-    *("anyio._backends._asyncio", "httpcore"),
-)
+LAZY = ("anyio._backends._asyncio", "httpcore")
 """What libraries import with a call only, again in each process of a plugin."""
 AT_ONCE = 2
 """Plugins that are tried beside each other, each in a database of Redis of its own."""
