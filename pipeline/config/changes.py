@@ -55,6 +55,7 @@ def _lost_demands(old: PipelineConfig, new: PipelineConfig) -> Iterator[str]:
     yield from _lost_purposes("links", old.links, new.links)
     yield from _lost_purposes("storages", old.storages, new.storages)
     yield from _lost_purposes("tracers", old.tracers, new.tracers)
+    yield from _lost_purposes("hooks", old.hooks or {}, new.hooks or {})
     for name, chain in old.chains.items():
         if name in new.chains:
             yield from _lost_in_chain(chain, new.chains[name])

@@ -35,7 +35,9 @@ from pipeline.config.connections import (
 from pipeline.config.destinations import share_destinations
 from pipeline.config.environment import Environment, Missing, Where, Written
 from pipeline.config.ingress_auth import read_ingress_auth
+from pipeline.config.law import Law
 from pipeline.config.law_section.reading import read_law
+from pipeline.config.law_section.steps import read_requires
 from pipeline.config.model import (
     REFUSE,
     Chain,
@@ -133,7 +135,7 @@ def _read(
         imports=imports,
         ingress_auth=auth.keys,
         ingress_keys=auth.details,
-        hooks=None if root.raw("hooks") is None else _hooks(root.section("hooks")),
+        hooks=None if root.raw("hooks") is None else _hooks(root.section("hooks"), law),
         connections=connections,
         connection_plugins=read_plugin_folders(root),
         flows=read_flows(root.section("flows")),
@@ -141,15 +143,17 @@ def _read(
     )
 
 
-def _hooks(hooks: Section) -> dict[str, HookSpec]:
+def _hooks(hooks: Section, law: Law | None) -> dict[str, HookSpec]:
     """Modules that are called when vCons come in, are run, and are deleted, by name."""
-    return {name: _hook(name, entry) for name, entry in hooks.sections()}
+    return {name: _hook(name, entry, law) for name, entry in hooks.sections()}
 
 
-def _hook(name: str, entry: Section) -> HookSpec:
+def _hook(name: str, entry: Section, law: Law | None) -> HookSpec:
     timeout = entry.limit("timeout")
     on_error = entry.value("on_error", ON_ERROR, "continue")
-    return HookSpec(**plugin_parts(name, entry, {}), timeout=timeout, on_error=on_error)
+    requires = read_requires(entry, law)
+    parts = plugin_parts(name, entry, {})
+    return HookSpec(**parts, timeout=timeout, on_error=on_error, requires=requires)
 
 
 def _used(config: PipelineConfig) -> frozenset[Where]:

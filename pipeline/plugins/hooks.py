@@ -25,6 +25,8 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "on_vcon_deleted": ("vcon_id",),
 }
 """The functions that a hook may have, with their positional arguments."""
+OUTSIDE_RUNS = ("on_vcon_created", "on_vcon_deleted")
+"""Those that are called where no purpose is evaluated."""
 ON_THE_PATH = ("hook", "after_link_hook", "vcon_hook")
 
 
@@ -37,6 +39,8 @@ class LoadedHook:
     is_async: bool
     seconds: float | None
     fails: bool = False
+    requires: str | None = None
+    """As in `PluginSpec`."""
 
 
 type Found = tuple[LoadedHook, ...]
@@ -83,11 +87,18 @@ class HookLoader:
             for name, each in functions.items()
             if (problem := argument_problem(name, each, FUNCTIONS[name]))
         ]
+        outside = [name for name in OUTSIDE_RUNS if name in functions]
+        if spec.requires is not None and outside:
+            problems.append(
+                f"requires: {outside[0]} is called outside of runs, where no purpose is evaluated;"
+                " put it into a module of its own, without requires"
+            )
         if problems:
             raise PluginFailedError("; ".join(problems))
         seconds = limit_of(spec.timeout, HOOK_SECONDS)
         for name, each in functions.items():
-            hook = LoadedHook(spec.name, each, is_async(each), seconds, spec.on_error == "fail")
+            how = is_async(each), seconds, spec.on_error == "fail", spec.requires
+            hook = LoadedHook(spec.name, each, *how)
             self.found.setdefault(name, []).append(hook)
 
     @property

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from core.errors import ConflictError
 
-type GatedKind = Literal["link", "storage", "tracer", "egress"]
+type GatedKind = Literal["link", "storage", "tracer", "egress", "hook"]
 """What gets a vCon only if the law allows it."""
 
 

@@ -123,14 +123,17 @@ def start_of(cursor: str | None) -> tuple[str, int]:
     return name, int(position)
 
 
-def purpose_of(chain: Chain, kind: str | None, step: str | None) -> str | None:
-    """The purpose that a step requires; None if it requires none, or the chain has no such step."""
+def purpose_of(
+    chain: Chain, kind: str | None, step: str | None, hooks: Sequence[PluginSpec]
+) -> str | None:
+    """The purpose that a step or hook requires; None if it requires none, or there is none."""
     if kind == "egress":
         return None if chain.egress is None else chain.egress.requires
     steps: dict[str | None, Sequence[LinkStep | PluginSpec]] = {
         "link": chain.links,
         "storage": chain.storages,
         "tracer": chain.tracers,
+        "hook": hooks,
     }
     found = [each.requires for each in steps.get(kind, ()) if each.name == step]
     return found[0] if found else None

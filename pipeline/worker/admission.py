@@ -104,14 +104,20 @@ class Admission:
             GoneError: the vCon is erased.
             LookupError, Parked, UnavailableError: as `Gate.basis`.
         """
-        basis = NO_BASIS
-        if requires is not None:
-            try:
-                basis = await self._gate.basis(live, requires)
-            except Withheld as refused:
-                raise refused.of(kind, name) from None
+        basis = await self.basis(live, kind, name, requires)
         if live.chain.custody:
             await self._ledger.begin(live, kind, name, basis)
+
+    async def basis(
+        self, live: RunState, kind: GatedKind, name: str, requires: str | None
+    ) -> Basis:
+        """What allows it; raises as `ask`. Hooks, which are no deliveries, ask only this."""
+        if requires is None:
+            return NO_BASIS
+        try:
+            return await self._gate.basis(live, requires)
+        except Withheld as refused:
+            raise refused.of(kind, name) from None
 
     async def note_last(self, live: RunState) -> None:
         """Note the vCon with which a run of a chain with `custody` ends.

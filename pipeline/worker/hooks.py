@@ -4,8 +4,12 @@ A hook's failure, and one that does not end in time, is logged and the run goes 
 `before_processing` of a hook with `on_error: fail` fails the attempt. `before_processing` may be
 called again when an attempt is repeated from its first link; `after_processing` once the end of the
 run has been recorded, so not if the process dies in between, nor for a run that is withheld.
+
+A hook with `requires` is called only if the law of the vCon allows its purpose at that moment.
+`before_processing`, which may end the run, withholds it otherwise; the other two are left out.
 """
 
+import logging
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +24,12 @@ from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.runs import plan
 from pipeline.runs.calls import PluginCalls
+from pipeline.runs.parking import Parked
 from pipeline.runs.run_state import RunState
+from pipeline.runs.withholding import Withheld
+from pipeline.worker.admission import Admission
+
+log = logging.getLogger(__name__)
 
 MOST_PARTIES = 1000
 """Telephone numbers and mail addresses of a vCon that a hook is given."""
@@ -29,14 +38,23 @@ MOST_PARTIES = 1000
 class RunHooks:
     """Calls the hooks of a run's configuration."""
 
-    def __init__(self, connection: RedisConnection, calls: PluginCalls) -> None:
-        """Hooks are called like other plugins."""
+    def __init__(
+        self, connection: RedisConnection, calls: PluginCalls, admission: Admission
+    ) -> None:
+        """Hooks are called like other plugins; `admission` is asked about those with `requires`."""
+        self._admission = admission
         self._connection = connection
         self._calls = calls
 
     async def before(self, live: RunState) -> plan.Progress:
-        """The progress after `before_processing`: a falsy result ends the run as halted."""
+        """The progress after `before_processing`: a falsy result ends the run as halted.
+
+        Raises:
+            Withheld: the law does not allow a hook.
+            LookupError, Parked, UnavailableError: as `Gate.basis`.
+        """
         for hook in live.plugins.hooks.before_processing:
+            await self._admission.basis(live, "hook", hook.name, hook.requires)
             arguments = live.progress.vcon, _details(live.chain), _context(live)
             returned, failure = await self._call(hook, arguments)
             if failure is not None and hook.fails:
@@ -59,7 +77,8 @@ class RunHooks:
             *(told.get("after_link") or {}, "error" if failure else "success", failure, parties),
         )
         for hook in live.plugins.hooks.after_link:
-            await self._call(hook, arguments)
+            if await self._is_allowed(live, hook):
+                await self._call(hook, arguments)
 
     async def after(self, live: RunState) -> None:
         """Tell of a run whose end is recorded."""
@@ -67,7 +86,18 @@ class RunHooks:
         error = PluginFailedError(live.progress.error or "failed") if failed else None
         arguments = live.progress.vcon, _details(live.chain), _context(live), error
         for hook in live.plugins.hooks.after_processing:
-            await self._call(hook, arguments)
+            if await self._is_allowed(live, hook):
+                await self._call(hook, arguments)
+
+    async def _is_allowed(self, live: RunState, hook: LoadedHook) -> bool:
+        """Whether the law allows it; not if that cannot be known now."""
+        try:
+            await self._admission.basis(live, "hook", hook.name, hook.requires)
+        except (Withheld, Parked, UnavailableError, LookupError, CommandRefused) as error:
+            text = f"hook {hook.name}: {describe(error)}"
+            log.info("hook left out", extra={"vcon": live.progress.vcon, "error": text})
+            return False
+        return True
 
     async def _call(
         self, hook: LoadedHook, arguments: tuple[Any, ...]

@@ -71,7 +71,7 @@ class LinkSteps:
         self._lease_guard = lease_guard
         self._media = media.installed(connection)
         self._tracers = tracers
-        self._hooks = RunHooks(connection, calls)
+        self._hooks = RunHooks(connection, calls, admission)
 
     async def run(self, live: RunState) -> None:
         """Run the next link, perhaps more; the outcome is in `live.progress` and `live.steps`.

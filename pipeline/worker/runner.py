@@ -58,7 +58,7 @@ class ChainRunner:
         self._checkpoints = checkpoints
         self._lease_guard = lease_guard
         self._outgoing = Outgoing(connection, checkpoints)
-        self.hooks = RunHooks(connection, calls)
+        self.hooks = RunHooks(connection, calls, admission)
 
     @property
     def lapses(self) -> int:

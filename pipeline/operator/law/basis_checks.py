@@ -23,6 +23,7 @@ def _required(config: PipelineConfig) -> Iterator[str]:
         *config.links.values(),
         *config.storages.values(),
         *config.tracers.values(),
+        *(config.hooks or {}).values(),
     )
     yield from (step.requires for step in steps if step.requires is not None)
     for chain in config.chains.values():

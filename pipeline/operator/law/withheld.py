@@ -137,7 +137,8 @@ class Withholding:
         chain = self._chain_of(found.list_name)
         if chain is None:
             return _still(found, f"no enabled chain reads {found.list_name}")
-        purpose = purpose_of(chain, found.kind, found.step)
+        hooks = self._config.config.hooks or {}
+        purpose = purpose_of(chain, found.kind, found.step, tuple(hooks.values()))
         if purpose is not None:
             try:
                 decision = await self._evaluation.decision(found.vcon_uuid, purpose)

@@ -26,7 +26,10 @@ storages:
   refused: {module: recorder, requires: {purpose: denied}}
 tracers:
   watcher: {module: recorder, requires: {purpose: audit}}
+hooks:
+  guard: {module: guard, requires: {purpose: hooked}}
 chains:
+  hook: {links: [before], ingress_lists: [hook]}
   link: {links: [before, denied], storages: [kept], ingress_lists: [link]}
   storage: {links: [before], storages: [kept, refused], ingress_lists: [storage]}
   tracer: {links: [before], tracers: [watcher], ingress_lists: [tracer]}
@@ -52,23 +55,37 @@ def save(vcon_uuid, opts):
 """
 
 
+GUARD = """
+from recorder import note
+def before_processing(vcon_id, *rest):
+    note("hook", vcon_id)
+    return vcon_id
+def after_link(vcon_id, *rest):
+    note("told", vcon_id)
+"""
+
+
+MODULES = {"recorder": RECORDER, "guard": GUARD}
+
+
 @pytest.fixture
 def start(
     tmp_path: Path, redis_url: str, migrated: Database, database_environment: dict[str, str]
 ) -> Iterator[Start]:
     """Starts workers; those that still run after the test are killed."""
     notes = {"REDIS_URL": redis_url, "NOTES": str(tmp_path / "notes")}
-    with workers(tmp_path, CONFIG, {"recorder": RECORDER}, database_environment | notes) as started:
+    with workers(tmp_path, CONFIG, MODULES, database_environment | notes) as started:
         yield started
 
 
 def test_no_denied_step_gets_the_vcon(start: Start, redis_url: str, tmp_path: Path) -> None:
     """The worker dies in the link before; the next one goes on, and withholds each vCon."""
-    chains = ("link", "storage", "tracer", "egress")
+    chains = ("hook", "link", "storage", "tracer", "egress")
     with Redis.from_url(redis_url, decode_responses=True, socket_timeout=2 * PATIENCE) as redis:
         uuids: dict[str, str] = {}
         for name in chains:
             given = [basis("denied", granted=False), basis("audit", granted=name != "tracer")]
+            given.append(basis("hooked", granted=name != "hook"))
             vcon: dict[str, Any] = a_vcon(attachments=given)
             redis.json().set(keys.vcon(vcon["uuid"]), ".", vcon)
             redis.rpush(name, vcon["uuid"])
@@ -87,9 +104,10 @@ def test_no_denied_step_gets_the_vcon(start: Start, redis_url: str, tmp_path: Pa
     notes = (tmp_path / "notes").read_text().splitlines()
     called = {name: {note.split()[0] for note in notes if uuids[name] in note} for name in chains}
     assert called == {
-        "link": {"watcher", "before"},
-        "storage": {"watcher", "before", "storage"},
-        "tracer": set(),
-        "egress": {"watcher", "before"},
+        "hook": set(),
+        "link": {"hook", "told", "watcher", "before"},
+        "storage": {"hook", "told", "watcher", "before", "storage"},
+        "tracer": {"hook"},
+        "egress": {"hook", "told", "watcher", "before"},
     }
     assert sum("before" in note for note in notes) == 6  # each was repeated after the death

@@ -15,6 +15,7 @@ from pipeline.config.parser import parse
 from pipeline.live_config import Configuration
 from pipeline.plugins.loader import load
 from tests.integration.support.composition_scene import Opened, at_work
+from tests.integration.support.law_gates import Purposes
 from tests.integration.support.pipeline_fixtures import Scene, a_vcon
 from tests.plugins.scene import PLUGINS
 
@@ -264,3 +265,56 @@ async def test_a_withheld_run_has_not_ended_yet(scene: Scene, make: Make) -> Non
     assert (await scene.ended()).status == "withheld"
     await quiet(scene)
     assert [each[0] for each in told(scene)] == ["before"]
+
+
+GUARD = """
+import json
+from redis_mgr import redis
+def tell(name, vcon_id):
+    redis.rpush("told", json.dumps([name, vcon_id]))
+"""
+BEFORE = """
+def before_processing(vcon_id, chain_details, context):
+    tell("before", vcon_id)
+    return vcon_id
+"""
+LATER = """
+def after_link(vcon_id, *rest):
+    tell("link", vcon_id)
+def after_processing(vcon_id, chain_details, context, error=None):
+    tell("after", vcon_id)
+"""
+HOOKS: dict[str, Any] = {"guard": {"module": "slow_hook", "requires": {"purpose": "hooked"}}}
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "calls"),
+    [
+        (BEFORE + LATER, "withheld", []),
+        (LATER, "done", []),
+        (BEFORE + LATER, "done", ["before", "link", "after"]),
+    ],
+)
+async def test_a_hook_that_the_law_does_not_allow(
+    scene: Scene, make: Make, tmp_path: Path, text: str, status: str, calls: list[str]
+) -> None:
+    """It is not called; one before the first link withholds the run."""
+    (tmp_path / "slow_hook.py").write_text(GUARD + text)
+    scene.law_gate = Purposes(*(["hooked"] if calls else []))
+    await scene.start(make(hooks=HOOKS, law={"basis": {}}))
+    await fed(scene)
+    assert (await scene.ended()).status == status
+    await quiet(scene)
+    assert [each[0] for each in told(scene)] == calls
+
+
+def test_a_hook_outside_of_runs_requires_nothing(make: Make) -> None:
+    """Nothing is evaluated there, so it is refused, as is one without `law.basis`."""
+    hooks = {"all": {"module": "old_hook", "requires": {"purpose": "hooked"}}}
+    for changes, problem in (
+        ({"law": {"basis": {}}}, "on_vcon_created is called outside of runs"),
+        ({}, "hooks.all.requires: needs law.basis"),
+    ):
+        with pytest.raises(ConfigurationError) as refused:
+            make(hooks=hooks, **changes)
+        assert problem in str(refused.value)
