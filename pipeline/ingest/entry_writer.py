@@ -37,7 +37,7 @@ def row_of(
     `original`: the one that stays beside the document, so that a recovery writes it again.
     """
     carried_out = (entry.digest, request.lists, entry.received)
-    document = originals.in_one(entry.document, original)
+    document = originals.in_one(entry.document, original) if original else entry.document
     return NewCustody(
         vcon_uuid=entry.vcon_uuid,
         lists=lists or [IN_REDIS],
