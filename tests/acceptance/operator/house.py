@@ -145,6 +145,8 @@ class House:
     replicas: list[ServiceProcess] = field(default_factory=list)
     fed: dict[str, list[str]] = field(default_factory=dict)
     transcript: list[str] = field(default_factory=list)
+    replayed: bool = False
+    """Whether the failures of one cause were replayed."""
 
     async def ask(self, line: str) -> Told:
         """Run `python entrypoint.py LINE` in this process, on the replicas' variables."""

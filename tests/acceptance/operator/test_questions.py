@@ -64,6 +64,14 @@ async def test_c_what_happened_to_a_vcon(opened: House) -> None:
 
 async def test_d_replay_what_failed_for_one_cause(opened: House) -> None:
     """Three causes; one that is still there costs ten attempts; once mended, all of it ends."""
+    await replay_one_cause(opened)
+
+
+async def replay_one_cause(opened: House) -> None:
+    """Once for all tests that need it, whichever comes first in this process."""
+    if opened.replayed:
+        return
+    opened.replayed = True
     causes = (await opened.data("failures --list crm"))["causes"]
     assert [(each["count"], each["step"]) for each in causes] == [(1_000, "link lookup")] * 3
     assert {each["type"] for each in causes} == {"LookupError", "TimeoutError", "ValueError"}
@@ -215,6 +223,8 @@ async def test_o_try_a_changed_configuration(opened: House, tmp_path: Path) -> N
 
 async def test_each_answer_is_one_click_away(opened: House) -> None:
     """The pages of the console say the same; a change has its form there."""
+    await replay_one_cause(opened)
+    await opened.change("keys create --list kept --label 'C & Daughters'")
     vcon_uuid = opened.fed["crm"][1]
     pages = {
         "/console": ("calls", "vault", "crm"),  # a, k
@@ -226,7 +236,7 @@ async def test_each_answer_is_one_click_away(opened: House) -> None:
         "/console/replicas": ("serve", await opened.fingerprint()),  # f, l
         "/console/steps": ("lookup", "archive"),  # g
         "/console/partners": ("ACME",),  # h
-        "/console/keys": ("B & Sons",),  # n
+        "/console/keys": ("C & Daughters",),  # n
         "/console/configuration": ("operator_lookup",),  # o
         "/console/audit": ("replay", "a test"),
     }
