@@ -1,6 +1,7 @@
 """Options for access to OpenAI, Azure or a LiteLLM proxy, with vcon-server's names."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -103,7 +104,7 @@ class OpenAIOptions(ProxyOptions):
         credentials(self.access)
         return self
 
-    @property
+    @cached_property
     def access(self) -> dict[str, Any]:
         """These options as `lib.openai_client` takes them; contains the keys in plain text."""
         shown = self.model_dump(by_alias=True, include=set(OpenAIOptions.model_fields))
