@@ -26,11 +26,12 @@ from sqlalchemy.orm import Session
 
 import core.db.law_tables  # noqa: F401 -- so that `Base` knows these tables, too
 from core.concurrency.thread_pool import seconds_left
-from core.db.driver.arguments import CONNECT, limiting
+from core.db.driver.arguments import CONNECT
 from core.db.driver.arguments import options as connect_options
 from core.db.driver.bounded_connection import (
     BoundedConnection,
     bounded_connection,
+    limiting,
 )
 from core.db.driver.errors import driver_errors_translated, raw_errors_translated
 from core.db.driver.pipelined import Limits, Pipelined

@@ -10,8 +10,8 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from core.db.driver.arguments import address, limiting, options
-from core.db.driver.bounded_connection import WATCHED, BoundedConnection
+from core.db.driver.arguments import address, options
+from core.db.driver.bounded_connection import WATCHED, BoundedConnection, limiting
 from core.db.driver.faults import psycopg_errors_translated
 from core.db.revisions import NO_REVISION, TABLES, newest_revision, problem_of
 from core.errors import PatchcordError

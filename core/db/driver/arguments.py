@@ -32,14 +32,3 @@ def address(settings: DatabaseSettings) -> dict[str, Any]:
         "dbname": settings.postgres_database,
     }
     return {name: value for name, value in given.items() if value}
-
-
-def limiting(statement: int, lock: int) -> str:
-    """SQL that limits a transaction, in milliseconds, and sets its time zone.
-
-    A session setting would apply to other clients behind a pooler.
-    """
-    return (
-        f"SET LOCAL TimeZone = 'UTC'; SET LOCAL statement_timeout = {statement};"
-        f" SET LOCAL lock_timeout = {lock}"
-    )

@@ -54,3 +54,14 @@ def bounded_connection(
     connection = BoundedConnection.connect(*words, **options | WATCHED)
     connection.seconds = seconds
     return connection
+
+
+def limiting(statement: int, lock: int) -> str:
+    """SQL that limits a transaction, in milliseconds, and sets its time zone.
+
+    A session setting would apply to other clients behind a pooler.
+    """
+    return (
+        f"SET LOCAL TimeZone = 'UTC'; SET LOCAL statement_timeout = {statement};"
+        f" SET LOCAL lock_timeout = {lock}"
+    )

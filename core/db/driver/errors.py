@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from core.db.driver.faults import fault, psycopg_errors_translated
+from core.db.driver.faults import fault
 from core.errors import PatchcordError, UnavailableError
 
 
@@ -25,8 +26,11 @@ def driver_errors_translated() -> Iterator[None]:
 @contextmanager
 def raw_errors_translated() -> Iterator[None]:
     """The same for a connection of the driver, of which SQLAlchemy does not wrap the errors."""
-    with driver_errors_translated(), psycopg_errors_translated():
-        yield
+    with driver_errors_translated():
+        try:
+            yield
+        except psycopg.Error as error:
+            raise fault(error) from None
 
 
 def translated(error: SQLAlchemyError) -> PatchcordError:
