@@ -23,7 +23,7 @@ from pipeline.runs.run_state import RunState
 
 log = logging.getLogger(__name__)
 
-REPORT_AFTER = 0.05
+REPORT_AFTER = 0.25
 """Seconds from the claim of a run until its first report."""
 LOOK_EVERY = 0.5
 """Seconds between two reports, and so the age of a report at most."""
