@@ -28,7 +28,7 @@
 --
 -- Keys of another type: without the locks, the tokens or the in-flight hash nothing is claimed. An
 -- unusable list is skipped, and so is one whose chain forwards to an unusable list; its delayed
--- retries stay delayed. A vCon with an unusable key of its own is put among the delayed retries.
+-- retries stay delayed. The lists of a paused chain are not looked at: none of their elements is taken. A vCon with an unusable key of its own is put among the delayed retries.
 --
 -- The elements of vCons that were erased are dropped, with what another program has written as vCon.
 --
@@ -224,26 +224,30 @@ local function take(list)
   return true
 end
 
+-- Whether a list and those that its chain forwards to can be used.
+local function is_usable(list, outputs)
+  local names = {list}
+  for name in string.gmatch(outputs, '[^\n]+') do
+    names[#names + 1] = name
+  end
+  return is('hash', 'pc:attempts:' .. list) and not wrong_type('list', unpack(names))
+end
+
 local lists, open, closed, paused = {}, {}, {}, {}
-local drained = replica ~= '' and in_force('pc:drained', replica)
-local any_paused = redis.call('EXISTS', 'pc:paused') == 1
+local drained = replica ~= '' and entries_of('pc:drained', now)(replica)
+local is_paused = entries_of('pc:paused', now)
 for at = 1, n do
   local row = ARGV[FIRST - 1 + at]
   local list = string.match(row, '^[^\n]*')
   lists[at] = list
   if redis.call('EXISTS', list, 'pc:suspects:' .. list) > 0 then -- most lists are empty
     local chain, outputs = string.match(row, '\n:([^\n]*)(.*)$')
-    local names = {list}
-    for name in string.gmatch(outputs, '[^\n]+') do
-      names[#names + 1] = name
-    end
-    local usable = is('hash', 'pc:attempts:' .. list) and not wrong_type('list', unpack(names))
-    if not usable then
-      closed[#closed + 1] = list
-    elseif drained or any_paused and in_force('pc:paused', chain) then
+    if drained or is_paused(chain) then
       paused[#paused + 1] = list
-    else
+    elseif is_usable(list, outputs) then
       open[at] = true
+    else
+      closed[#closed + 1] = list
     end
   end
 end

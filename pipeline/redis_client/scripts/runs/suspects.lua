@@ -4,8 +4,8 @@
 -- Suspects that no claim has moved to pc:suspects:{list} yet are at the heads of their lists: only the
 -- first of each list is counted.
 -- uses: usable, clock, is_suspect, paused
-local count = 0
-if ARGV[1] ~= '' and in_force('pc:drained', ARGV[1]) then
+local count, now = 0, now_ms()
+if ARGV[1] ~= '' and entries_of('pc:drained', now)(ARGV[1]) then
   return 0
 end
 local function count_of(list)
@@ -16,9 +16,10 @@ local function count_of(list)
   end
   return aside
 end
+local is_paused = entries_of('pc:paused', now)
 for i = 2, #ARGV do
   local list, chain = string.match(ARGV[i], '^(.-)\n:(.*)$')
-  if not in_force('pc:paused', chain) then
+  if not is_paused(chain) then
     count = count + count_of(list)
   end
 end
