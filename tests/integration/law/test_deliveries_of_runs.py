@@ -104,7 +104,7 @@ async def test_one_that_came_signed_is_recorded_with_its_signer(
     original = orjson.dumps(signed(by=by, header={"x5c": alone(by)}))
     document = {**plain(), "created_at": "2026-01-01T00:00:00+00:00"}
     scene.client.execute_command("JSON.SET", keys.vcon(UUID), "$", orjson.dumps(document))
-    await originals.keep(scene.redis, UUID, original)
+    await originals.keep(scene.redis, UUID, original, originals.ANY)
     scene.client.rpush("in", UUID)
     await scene.finished()
     [version] = ledger.execute("SELECT origin, form, signers FROM law_versions")

@@ -185,7 +185,7 @@ async def accepted(scene: Scene, document: dict[str, Any]) -> bytes:
     """A signed vCon after it was opened: its payload in a list, and its original beside it."""
     text = json.dumps(signed(document, algorithm="ES256"), indent=1).encode()
     await scene.store.put(dated(normalised(document), datetime.now(UTC)))
-    await originals.keep(scene.redis, document["uuid"], text)
+    await originals.keep(scene.redis, document["uuid"], text, originals.ANY)
     await scene.redis.command("RPUSH", "in", document["uuid"])
     return text
 
