@@ -17,12 +17,17 @@ MOST_SURE, LEAST_SURE = 9, 7
 _SHORTEST: Final = 3
 """Letters of the shortest word of a name that is looked for."""
 _ADDRESS = re.compile(r"[^\s@<>]@[^\s@<>]")
+_D, _M = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])"
+_ISO: Final = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+_DATE: Final = rf"{_D}\.{_M}\.(?:\d{{4}}|\d\d)|{_D}/{_D}/\d{{4}}"
+_BEFORE, _AFTER = r"(?<![\d./+-])", r"(?![./-]?\d)"
+_OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _HARMLESS = re.compile(
     r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"  # a uuid
-    r"|(?<![\d./-])\d{4}-\d\d-\d\d(?![./-]?\d)"  # a date, and a time of day
-    r"|(?<![\d./-])\d{1,2}[./]\d{1,2}[./]\d{4}(?![./-]?\d)"
-    r"|(?<!\d)\d\d:\d\d(?::\d\d)?(?!\d)"
-    r"|(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])",  # an address of a machine
+    rf"|{_BEFORE}{_ISO}(?:/{_ISO})?{_AFTER}"  # a date, or from one to another
+    rf"|{_BEFORE}(?:{_D}\.(?:{_M}\.)? ?- ?)?(?:{_DATE})(?: ?- ?(?:{_DATE}))?{_AFTER}"
+    r"|(?<!\d)\d\d:\d\d(?::\d\d)?(?!\d)"  # a time of day
+    rf"|(?<![\d.+])(?<!00\.){_OCTET}(?:\.{_OCTET}){{3}}(?![\d.])",  # an address of a machine
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"(?<![^\W_])(?<![^\W_][-_#/])(?P<far>\+|00)?\(?\d(?:[\s().\-/]{0,3}\d)*")
