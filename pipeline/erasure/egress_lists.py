@@ -3,7 +3,8 @@
 A list that readers empty by themselves shows nothing of what they have read, so the copies in it
 are compared with how often the vCon was put there: if all are still in it, none was read. A copy
 whose lease has ended unacknowledged was read (`lent:` in `pc:about:`). What a reader may have seen
-without taking it from the list is not known.
+without taking it from the list is not known. A reader may come at any time, so what counts in the
+end is how many copies an erasure has itself taken out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import Final
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import WrongTypeError
+from pipeline.redis_client.slices import find_first
 from schemas.uuids import canonical_uuid
 
 MOST_LOOKED_AT: Final = 200_000
@@ -33,14 +35,27 @@ class EgressLists:
 
         A list from which a reader had one of them has none that counts.
         """
-        found = dict.fromkeys(names, 0)
-        about = await self._about(vcon_uuid)
-        lent = {each.removeprefix(keys.LENT) for each in about if each.startswith(keys.LENT)}
-        for each in (vcon_uuid, *_named(keys.VERSION_OF, about)):
+        found, lent = dict.fromkeys(names, 0), set[str]()
+        for each in (vcon_uuid, *await self.versions_of(vcon_uuid)):
+            about = await self._about(each)
+            lent |= {field.removeprefix(keys.LENT) for field in about if _is_lent(field)}
             holding = await self._connection.command("SMEMBERS", keys.holds(each))
-            for name in {*holding} & {*names} - lent:
+            for name in {*holding} & {*names}:
                 found[name] += await self._count(name, each)
-        return found
+        return {name: 0 if name in lent else count for name, count in found.items()}
+
+    async def take(self, vcon_uuid: str, name: str) -> int:
+        """Take the copies that `copies` counts out of a list; how many those were.
+
+        Each leaves the list in the script that finds it, so a reader has either all or none of it.
+        """
+        count = 0
+        for each in (vcon_uuid, *await self.versions_of(vcon_uuid)):
+            while at := await find_first(self._connection, name, [each]):
+                if not await self._connection.script("take_unread", name, each, at[each]):
+                    break
+                count += 1
+        return count
 
     async def _count(self, name: str, vcon_uuid: str) -> int:
         command, most = self._connection.command, ("COUNT", 0, "MAXLEN", MOST_LOOKED_AT)
@@ -56,6 +71,10 @@ class EgressLists:
             return list(await self._connection.command("HKEYS", keys.about(vcon_uuid)))
         except WrongTypeError:  # another program's
             return []
+
+
+def _is_lent(field: str) -> bool:
+    return field.startswith(keys.LENT)
 
 
 def _named(prefix: str, fields: Sequence[str]) -> Iterator[str]:

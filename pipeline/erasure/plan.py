@@ -97,19 +97,23 @@ class Plan:
             NewTarget(each, "egress", name) for each, chain in known for name in chain.egress_lists
         ]
 
-    async def unread(self, vcon_uuids: Sequence[str]) -> set[tuple[str, str]]:
-        """The egress lists that have all that was put there of a vCon: no reader has read it."""
+    async def unread(self, vcon_uuids: Sequence[str]) -> dict[tuple[str, str], int]:
+        """The egress lists that have all that was put there of a vCon: no reader has read it.
+
+        With how often it was put there.
+        """
         chains, given = self._configuration.config.chains, Counter[tuple[str, str]]()
         for each, name, count in await self._calls.long(self._places.handed_on, vcon_uuids):
             given[each, name] += count
         for each, chain, count in await self._calls.long(self._places.passed, vcon_uuids):
             for name in chains[chain].egress_lists if chain in chains else ():
                 given[each, name] += count
-        unread = set()
+        unread: dict[tuple[str, str], int] = {}
         for each in {vcon_uuid for vcon_uuid, _ in given}:
             names = [name for vcon_uuid, name in given if vcon_uuid == each]
             copies = await self._lists.copies(each, names)
-            unread |= {(each, name) for name in names if copies[name] >= given[each, name]}
+            whole = [name for name in names if copies[name] >= given[each, name]]
+            unread |= {(each, name): given[each, name] for name in whole}
         return unread
 
     async def knowledge(self, vcon_uuids: Sequence[str]) -> Knowledge:

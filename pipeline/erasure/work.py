@@ -12,7 +12,7 @@ A pass may end anywhere, and the next one repeats what has no result yet:
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import batched
 from typing import Any, Final
@@ -166,7 +166,7 @@ class ErasureWork:
     async def _take_out(self, erasure_id: str, targets: Sequence[ErasureTarget]) -> bool:
         """Take the vCons out of Redis, with their traces; whether all are out."""
         pending = [each for each in targets if each.state != "verified"]
-        unread = await self._unread(pending)
+        taken = await self._take_unread([each.vcon_uuid for each in pending])
         is_out = True
         for at in range(0, len(pending), BATCH):
             some = [await self._taken_out(each) for each in pending[at : at + BATCH]]
@@ -175,30 +175,30 @@ class ErasureWork:
             await self._forget(gone)
             await self._save(erasure_id, some)
             is_out = is_out and len(gone) == len(some)
-        if unread:
-            await self._note_unread(erasure_id, unread)
+        if taken:
+            await self._note_taken(erasure_id, taken)
         return is_out
 
-    async def _unread(self, pending: Sequence[ErasureTarget]) -> set[tuple[str, str]]:
-        """The egress lists that nobody has read, before the vCons are taken out of them.
+    async def _take_unread(self, vcon_uuids: Sequence[str]) -> set[tuple[str, str]]:
+        """Take vCons out of the egress lists that no reader has read; those that had all of it.
 
         Every run that has come to its end is in the history then, and no other one can: its uuid
         has a tombstone.
         """
-        if not pending:
+        if not vcon_uuids:
             return set()
         await self._drain()
-        return await self._plan.unread([each.vcon_uuid for each in pending])
+        unread = await self._plan.unread(vcon_uuids)
+        return {at for at, given in unread.items() if await self._lists.take(*at) >= given}
 
-    async def _note_unread(self, erasure_id: str, unread: set[tuple[str, str]]) -> None:
+    async def _note_taken(self, erasure_id: str, taken: Collection[tuple[str, str]]) -> None:
         """Those lists do not have the vCons any more, and nobody else has them from there."""
-        still = await self._plan.unread([vcon_uuid for vcon_uuid, _ in unread])
-        taken = [
+        verified = [
             now_in(each, "verified")
             for each in await self._targets(erasure_id)
-            if each.kind == "egress" and (each.vcon_uuid, each.name) in unread - still
+            if each.kind == "egress" and (each.vcon_uuid, each.name) in taken
         ]
-        await self._save(erasure_id, taken)
+        await self._save(erasure_id, verified)
 
     async def _note_last_runs(self, erasure_id: str, vcon_uuids: Sequence[str]) -> None:
         """Destinations of runs that were under way when the erasure began."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -137,11 +138,44 @@ async def test_an_egress_list_that_nobody_has_read_is_cleaned(erasing: Scene) ->
     found = {}
     async with erasing.process() as process:
         await Egress(process.work._lists._connection, vcon_expiry=60).take_back()
-        assert await process.plan.unread([unread, read, read_once, leased]) == {(unread, "out")}
+        assert await process.plan.unread([unread, read, read_once, leased]) == {(unread, "out"): 1}
         for each in (unread, read, read_once, leased):
             found[each] = states(await erased(process.erasures, each))["out"]
     assert list(found.values()) == ["verified", "cannot", "cannot", "cannot"]
     assert erasing.people.operator.redis.lrange("out", 0, -1) == []
+
+
+async def test_what_a_reader_takes_meanwhile_is_not_called_deleted(
+    erasing: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that comes between the look at the list and the removal has the vCon."""
+    vcon_uuid, redis = given_out(erasing), erasing.people.operator.redis
+    async with erasing.process() as process:
+        unread = process.plan.unread
+
+        async def then_read(vcon_uuids: Sequence[str]) -> Any:
+            found = await unread(vcon_uuids)
+            redis.lpop("out")
+            return found
+
+        monkeypatch.setattr(process.plan, "unread", then_read)
+        erasure = await erased(process.erasures, vcon_uuid)
+    assert states(erasure)["out"] == "cannot"
+
+
+async def test_a_version_whose_lease_has_ended_was_read(erasing: Scene) -> None:
+    """A reader had it, though it is in the list again."""
+    vcon_uuid, redis = erasing.people.in_redis(), erasing.people.operator.redis
+    erasing.people.in_index(vcon_uuid, 0, "shelf")
+    version = erasing.people.in_redis("out")
+    redis.hset(keys.about(vcon_uuid), f"{keys.VERSION_OF}{version}", "")
+    erasing.people.ran(vcon_uuid)
+    lent(erasing, version)
+    async with erasing.process() as process:
+        await Egress(process.work._lists._connection, vcon_expiry=60).take_back()
+        assert redis.lrange("out", 0, -1) == [version]
+        erasure = await erased(process.erasures, vcon_uuid)
+    assert states(erasure)["out"] == "cannot"
 
 
 @pytest.mark.parametrize("is_in_the_list", [True, False], ids=["in the list", "read"])
