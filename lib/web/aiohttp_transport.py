@@ -11,7 +11,7 @@ time for each receiver, and one that waited for a connection would only take lon
 
 import io
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import inf
 from typing import Any, NamedTuple
@@ -156,13 +156,21 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 def _response(answer: aiohttp.ClientResponse) -> "_Response":
     return _Response(
         answer.status,
-        headers=list(answer.raw_headers),
+        headers=without_odd_cookies(answer.raw_headers),
         stream=_Content(answer),
         extensions={
             "http_version": b"HTTP/1.1",
             "reason_phrase": (answer.reason or "").encode("ascii", "replace"),
         },
     )
+
+
+def without_odd_cookies(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer without cookies that are not in ASCII.
+
+    `httpx` would keep them, and fail at each further request to that server.
+    """
+    return [each for each in headers if each[1].isascii() or each[0].lower() != b"set-cookie"]
 
 
 async def _parts(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 
 from yarl import URL
 
-from lib.web.aiohttp_transport import MOST_BYTES, AiohttpTransport, Answer, joined, plain
+from lib.web.aiohttp_transport import (
+    MOST_BYTES,
+    AiohttpTransport,
+    Answer,
+    joined,
+    plain,
+    without_odd_cookies,
+)
 from lib.web.client_library import httpx
 
 WAYS = 1024
@@ -64,12 +71,15 @@ class AiohttpClient(httpx.AsyncClient):
         way = self._way(url)
         sent = {**self._usual, **_in_ascii(headers), **way.headers, **self._cookies_for(url)}
         if way.transport is None:
-            return await self._exchanged(method, url, sent, content, most_bytes)
+            request = self.build_request(method, url, headers=sent, content=content)
+            return await self._exchanged(request, most_bytes)
         answer = await way.transport.exchange(method, way.url, sent, content, most_bytes)
-        if self.follow_redirects and answer.status in _REDIRECTS and "location" in answer.headers:
-            return await self._exchanged(method, url, sent, content, most_bytes)
         if "set-cookie" in answer.headers:
             self.cookies.extract_cookies(_response(method, url, answer))
+        if self.follow_redirects and answer.status in _REDIRECTS and "location" in answer.headers:
+            request = self.build_request(method, url, headers=sent, content=content)
+            further = self._build_redirect_request(request, _response(method, url, answer))
+            return await self._exchanged(further, most_bytes)
         return answer
 
     def _new_way(self, url: str) -> _Way:
@@ -87,11 +97,8 @@ class AiohttpClient(httpx.AsyncClient):
         self.cookies.set_cookie_header(request)
         return {"cookie": request.headers["cookie"]} if "cookie" in request.headers else {}
 
-    async def _exchanged(
-        self, method: str, url: str, headers: Mapping[str, str], content: bytes, most: int
-    ) -> Answer:
+    async def _exchanged(self, request: httpx.Request, most: int) -> Answer:
         """`exchange` through `httpx`."""
-        request = self.build_request(method, url, headers=headers, content=content)
         response = await self.send(request, stream=True)
         try:
             content = await joined(response.aiter_bytes(), most)
@@ -117,9 +124,13 @@ def refused(method: str, url: str, answer: Answer) -> httpx.HTTPStatusError:
 
 
 def _response(method: str, url: str, answer: Answer) -> httpx.Response:
-    given = [(name, value) for name, value in answer.headers.items() if name.lower() not in _ABOUT]
+    given = [
+        (name.encode(errors="surrogateescape"), value.encode(errors="surrogateescape"))
+        for name, value in answer.headers.items()
+        if name.lower() not in _ABOUT
+    ]
     request = httpx.Request(method, url)
-    return httpx.Response(answer.status, headers=given, request=request)
+    return httpx.Response(answer.status, headers=without_odd_cookies(given), request=request)
 
 
 def _in_ascii(headers: Mapping[str, str]) -> dict[str, str]:

@@ -234,6 +234,7 @@ async def test_an_exchange_follows_redirects_as_its_client_does() -> None:
         given: Any = {"headers": {"authorization": "Bearer x"}, "content": b"{}"}
         assert (await shared_client().exchange("POST", server.url, **given)).status == 307
         assert (await following_client().exchange("POST", server.url, **given)).content == b"ok"
+        assert len(server.requests) == 2  # each once: what it has done would be done twice
         [request] = other.requests
         assert request.startswith(b"POST /new ")
         assert request.endswith(b"\r\n\r\n{}")

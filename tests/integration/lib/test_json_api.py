@@ -62,6 +62,15 @@ async def test_a_key_that_no_header_may_have_is_an_error_without_it(server: Stan
     assert server.got == []
 
 
+async def test_a_refusal_with_a_header_that_is_not_in_ascii(server: StandIn) -> None:
+    """It is repeated and told as any other one."""
+    server.checks["/"] = _refuse_in_german
+    with pytest.raises(VendorError, match="the vendor answered 503: closed") as caught:
+        await call_json("GET", f"{server.url}/", server="the vendor", retry=RETRY)
+    assert caught.value.peer_failed
+    assert len(server.got) == 3
+
+
 async def test_a_token_that_is_refused_without_json_is_replaced(server: StandIn) -> None:
     """Gateways answer 401 with a text of their own."""
     tokens = iter(["first", "second"])
@@ -88,3 +97,7 @@ def _refuse_the_first(request: Request) -> None:
         refused = Refused(401)
         refused.body = b"Unauthorized"
         raise refused
+
+
+def _refuse_in_german(_: Request) -> None:
+    raise Refused(503, {"message": "closed"}, x_reason="gr\u00f6\u00dfer")
