@@ -39,7 +39,7 @@ async def grown(host: Host, document: dict[str, Any], runs: int, seconds: float)
             done += 1
         looks.append({"runs": done, "blocks": blocks(), "bytes": resident()})
         looks[-1]["threads"] = threading.active_count()
-        looks[-1]["processes"] = len(descendants.below(os.getpid()))
+        looks[-1]["processes"] = len(descendants.below(descendants.process_of(os.getpid())))
         if looks[-1]["processes"] > MOST_PROCESSES:
             runs = done
     lines = await _lines(host, document, seconds / 4) if _grows(looks) else []

@@ -65,6 +65,7 @@ class Subject:
         order = Order(case, redis_url, str(self._folder))
         self._process = starter.Process(target=serve, args=(theirs, order))
         self._process.start()
+        self._identity = descendants.process_of(self._process.pid or 0)
         theirs.close()
         self.alive = True
 
@@ -146,8 +147,7 @@ class Subject:
     def kill(self) -> None:
         """Kill the process, wait for its end, and kill what it has started."""
         self.alive = False
-        pid = self._process.pid
-        started = [] if pid is None else descendants.below(pid)
+        started = descendants.below(self._identity)
         if self._process.is_alive():
             self._process.kill()
         self._process.join()
@@ -158,8 +158,7 @@ class Subject:
 
         A helper that reads from its worker until the end is none.
         """
-        pid = self._process.pid
-        names = {} if pid is None else descendants.named(descendants.below(pid))
+        names = descendants.named(descendants.below(self._identity))
         self.alive = False
         self._process.kill()
         self._process.join()

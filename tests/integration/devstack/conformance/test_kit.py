@@ -268,7 +268,7 @@ def test_processes_that_a_plugin_leaves(
     """They break two rules; the line is named that started them, and none outlives the check."""
     monkeypatch.setattr(kits, "RUNS", 260)
     (folder / "forks.py").write_text(FORKS)
-    running: set[int] = set()
+    running: set[descendants.Process] = set()
     kill = descendants.kill
     monkeypatch.setattr(descendants, "kill", lambda pids: [running.update(pids), kill(pids)])
     found = verdicts(Case("forks", "link"), redis_url, "closes", "threads")
@@ -277,7 +277,7 @@ def test_processes_that_a_plugin_leaves(
     assert (closes.outcome, closes.where) == ("fail", "forks.py:7")
     assert (threads.outcome, threads.where) == ("fail", "forks.py:7")
     assert len(running) > 100
-    assert not [each for each in running if runs(each)]
+    assert not [each for each in running if runs(each.pid)]
 
 
 def test_a_helper_that_ends_with_its_worker(redis_url: str) -> None:
