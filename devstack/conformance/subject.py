@@ -19,7 +19,12 @@ from core.errors import ConfigurationError
 from devstack.conformance import descendants
 from devstack.conformance.cases import Case
 from devstack.conformance.host import Facts, Ran
-from devstack.conformance.subject_process import THREAD_SECONDS, Order, serve
+from devstack.conformance.subject_process import (
+    PIPE_CLOSED,
+    THREAD_SECONDS,
+    Order,
+    serve,
+)
 
 CALL_SECONDS = 10.0
 """The time limit of one call of a plugin, as a step's `timeout`."""
@@ -175,7 +180,7 @@ class Subject:
 
     def _exit(self) -> str:
         code = self._process.exitcode
-        if code is None:
+        if code is None or code == PIPE_CLOSED:
             return "it closes files that are not its own: the pipe of its process is closed"
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         return f"its process ended, {how}"

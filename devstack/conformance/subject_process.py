@@ -6,6 +6,7 @@ also that of temporary files, is empty at the start; what it prints goes to a fi
 
 import asyncio
 import contextlib
+import errno
 import faulthandler
 import importlib
 import logging
@@ -33,6 +34,8 @@ from lib.vcon_server import aliases
 
 THREAD_SECONDS = 1.0
 """How long threads, and processes after their parent's end, may take to end."""
+PIPE_CLOSED = 74
+"""The exit code of a process whose pipe the plugin has closed."""
 
 type Answer = tuple[str, Any]
 
@@ -56,6 +59,10 @@ def serve(connection: Connection, order: Order) -> None:
             connection.send(subject.obey(name, arguments))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         os._exit(0)
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            os._exit(PIPE_CLOSED)
+        raise
 
 
 def _prepare(order: Order) -> None:
