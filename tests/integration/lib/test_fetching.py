@@ -95,6 +95,8 @@ def configured(*, private: bool) -> None:
 def private_allowed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """With ALLOW_PRIVATE_URLS."""
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    # patched before a test may do so, and so restored after what that test replaces
+    monkeypatch.setattr(limits, "_limits", limits.current())
     configured(private=True)
     yield
     configured(private=False)
