@@ -315,7 +315,7 @@ async def test_the_time_limits_of_a_request_count() -> None:
     async with serving() as server:
         server.held = asyncio.Event().wait
         with pytest.raises(httpx.ReadTimeout) as late:
-            await shared_client().get(server.url, timeout=0.01)
+            await shared_client().get(server.url, timeout=httpx.Timeout(CEILING_SECONDS, read=0.01))
         assert is_transient(late.value)
 
 
