@@ -40,12 +40,19 @@ async def log(redis_url: str) -> AsyncIterator[Slowlog]:
 
 
 async def test_leases_that_end_at_once(log: Slowlog) -> None:
-    """300,000 uuids of one reader come back; another reads meanwhile, in the old order."""
+    """300,000 uuids of one reader come back; another reads meanwhile, in the old order.
+
+    Those that the first calls put back are known to Redis, so that it is noted that they were lent.
+    """
     ops = log.ops
 
     def lent_out() -> None:
         log.fill("ZADD", "pc:lease:out", score=int)
         ops.client.sadd("pc:lenders", "out")
+        with ops.client.pipeline(transaction=False) as known:
+            for number in range(ENTRIES - 1000, ENTRIES):
+                known.hset(f"pc:about:{uuid_at(number)}", mapping={"digest": "d", "index": "[]"})
+            known.execute()
 
     async def read_and_take_back() -> None:
         first = await ops.operations.read_egress("out", 1000, 3600)
