@@ -19,6 +19,8 @@ MOST_VCONS: Final = 5000
 """vCons of one erasure."""
 MOST_STATEMENTS: Final = 100
 """Versions of the statement of one erasure."""
+MOST_KEPT: Final = 40_000_000
+"""Characters from which on no further version is added; they are in one row, read at each pass."""
 _FIRST: Final = ("infinity", str(UUID(int=0)))
 
 type Answer = Literal["acknowledged", "cannot"]
@@ -161,11 +163,11 @@ class Erasures:
 
         Raises:
             UnknownNameError: the erasure has no such destination.
-            ConflictError: the destination needs no answer, or has given this one.
+            ConflictError: the destination needs no answer, or has given this one; or the erasure
+                has as many statements as are kept.
         """
         found = await self.destination(erasure_id, kind, name, vcon_uuid)
-        if len(found.progress.earlier) >= MOST_STATEMENTS:
-            raise ConflictError(f"erasure {erasure_id} has {MOST_STATEMENTS} statements already")
+        _check_room(found)
         words = erasure_id, kind, name, answer, vcon_uuid
         if not await self._calls(self._rows.answer, *words):
             raise ConflictError(_needs_none(found.targets, kind, name, answer))
@@ -195,6 +197,18 @@ class Erasures:
         """Go on with an erasure now, if it is due."""
         await self._work.advance(erasure_id)
         return await self.get(erasure_id)
+
+
+def _check_room(erasure: Erasure) -> None:
+    """Raise ConflictError if no further statement can be kept with these."""
+    kept = [*erasure.progress.earlier, erasure.statement or ""]
+    size = sum(map(len, kept))
+    if len(kept) > MOST_STATEMENTS or size > MOST_KEPT:
+        msg = (
+            f"erasure {erasure.id} has {len(kept)} statements of {size} characters already: no"
+            f" answer is noted after {MOST_STATEMENTS}, or {MOST_KEPT} characters"
+        )
+        raise ConflictError(msg)
 
 
 def _needs_none(targets: Sequence[ErasureTarget], kind: str, name: str, answer: str) -> str:

@@ -95,7 +95,7 @@ class Progress(BaseModel, defer_build=True):
 
 
 class Erasure(BaseModel, defer_build=True):
-    """One erasure. `targets` is empty in lists; `statement` is signed, once it has ended."""
+    """One erasure. `statement` is signed, once it has ended; lists have neither targets nor it."""
 
     id: str
     subject: Literal["vcon", "party"]
@@ -162,7 +162,7 @@ class ErasuresQuery(BaseModel, defer_build=True):
 
 
 class ErasurePage(BaseModel, defer_build=True):
-    """A page of erasures, without their destinations."""
+    """A page of erasures, without their destinations and statements."""
 
     erasures: list[Erasure]
     cursor: str | None = None

@@ -135,7 +135,7 @@ SELECT to_jsonb(known) FROM law_erasure_targets AS known WHERE erasure = CAST(:i
 ORDER BY vcon_uuid, kind, name
 """)
 _PAGE = text("""
-SELECT to_jsonb(known) FROM law_erasures AS known
+SELECT (to_jsonb(known) - 'statement') #- '{progress,earlier}' FROM law_erasures AS known
 WHERE (requested_at, id) < (CAST(:at AS timestamptz), CAST(:id AS uuid))
     AND (NOT :open_only OR ended_at IS NULL)
 ORDER BY requested_at DESC, id DESC LIMIT :limit
@@ -313,7 +313,7 @@ class ErasureRows:
         return self._rows(_TARGETS_OF, id=erasure)
 
     def page(self, limit: int, at: str, before: str, *, open_only: bool = False) -> list[Row]:
-        """Erasures from before a time and id, newest first."""
+        """Erasures from before a time and id, newest first, without their statements."""
         return self._rows(_PAGE, limit=limit, at=at, id=before, open_only=open_only)
 
     def counts(self, before: datetime) -> Row:

@@ -185,6 +185,20 @@ async def test_what_does_not_exist_is_refused(erasing: Scene) -> None:
             await erasures.request(Request([new_uuid()] * (MOST_VCONS + 1), "test"))
 
 
+async def test_only_so_much_is_kept_of_statements(
+    erasing: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in one row: further answers are refused before they change anything."""
+    monkeypatch.setattr("pipeline.erasure.erasures.MOST_KEPT", 10)
+    vcon_uuid = erasing.people.in_index(None, 0, "shelf")
+    erasing.delivered(vcon_uuid, link="keeper")
+    async with erasing.process() as process:
+        erasure = await erased(process.erasures, vcon_uuid)
+        with pytest.raises(ConflictError, match=r"has 1 statements of .* no answer is noted"):
+            await process.erasures.answer(erasure.id, "link", "keeper", "acknowledged")
+        assert (await process.erasures.get(erasure.id)).ended_at == erasure.ended_at
+
+
 async def test_an_answer_after_the_end_makes_another_statement(erasing: Scene) -> None:
     """Which names the one before; it can be corrected, and what is erased stays so."""
     vcon_uuid = erasing.people.in_index(None, 0, "shelf")
@@ -203,6 +217,8 @@ async def test_an_answer_after_the_end_makes_another_statement(erasing: Scene) -
             digests = [hashlib.sha256(each.encode()).hexdigest() for each in texts]
             assert (said[-1]["version"], said[-1]["earlier"]) == (len(texts) + 1, digests)
         assert erasure.progress.earlier == texts
+        [listed] = (await process.erasures.page(1)).erasures  # of up to 200 that have as many
+        assert (listed.statement, listed.progress.earlier) == (None, [])
         with pytest.raises(ConflictError, match="acknowledged already"):
             await process.erasures.answer(erasure.id, "link", "keeper", "acknowledged")
     assert [each["state"] for each in said] == ["complete", "complete_with_exceptions", "complete"]
