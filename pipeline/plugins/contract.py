@@ -292,9 +292,13 @@ def argument_problem(name: str, function: object, arguments: tuple[str, ...]) ->
         # names only: the defaults in a signature may be secrets
         defined = _call(name, signature.parameters)
         return f"is defined as {defined}, but is called as {_call(name, arguments)}"
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    if _is_generator(function) or _is_generator(type(function).__call__):
         return f"{name} is a generator, of which a call runs nothing: write it without `yield`"
     return None
+
+
+def _is_generator(function: Function) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _call(name: str, arguments: Iterable[str]) -> str:

@@ -122,7 +122,15 @@ async def yields_async(vcon_uuid: str, opts: Any) -> AsyncIterator[str]:
     yield vcon_uuid
 
 
-@pytest.mark.parametrize("function", [yields, yields_async])
+class Yields:
+    """The same, as an object that is called."""
+
+    def __call__(self, vcon_uuid: str, opts: Any) -> Iterator[str]:
+        """Yield instead of saving."""
+        yield vcon_uuid
+
+
+@pytest.mark.parametrize("function", [yields, yields_async, Yields()])
 def test_a_generator_is_refused(function: Any) -> None:
     """A call of it would run nothing, and a storage count as one that has the vCon."""
     remedy = "write it without `yield`"
