@@ -110,6 +110,7 @@ def _equal_at_start(before: bytes, members: list[_Member]) -> tuple[int, int]:
         value = begin + len(head)
         end = value + len(raw)
         is_equal = before.startswith(head, begin) and before[value:end] == bytes(raw)
+        is_equal = is_equal and _is_plain(name)
         if not is_equal or before[end : end + 1] not in (b",", b"}"):
             return count, begin
         begin = end + 1
@@ -125,10 +126,15 @@ def _equal_at_end(before: bytes, members: list[_Member], begin: int) -> tuple[in
     for count, (name, raw) in enumerate(reversed(members)):
         text = b',"%b":%b' % (name.encode(), raw)
         comma = end - len(text)
-        if comma < begin - 1 or not before.startswith(text, comma):
+        if comma < begin - 1 or not before.startswith(text, comma) or not _is_plain(name):
             return count, end
         end = comma
     return len(members), end
+
+
+def _is_plain(name: str) -> bool:
+    """Whether it stands in JSON as it is; one with quotes could be the text of several members."""
+    return '"' not in name and "\\" not in name
 
 
 def _changes(old: _Members, new: _Members) -> Iterator[_Entry]:

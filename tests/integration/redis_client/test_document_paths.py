@@ -127,6 +127,8 @@ WHOLE: dict[str, Any] = {
     "most of it": (BEFORE, BEFORE | {"recording": 2 * BULK}),
     "a name that needs an escape": (BEFORE, BEFORE | {'"': 1}),
     "its end": (BEFORE | {'"': 1}, BEFORE),
+    "a name like two members": ({"a": 1, "b": 2} | BEFORE, {'a":1,"b': 2} | BEFORE),
+    "such a name at the end": (BEFORE | {"a": 1, "b": 2}, BEFORE | {'a":1,"b': 2}),
     "no object": ([], BEFORE),
 }
 
