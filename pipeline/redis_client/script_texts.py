@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 FOLDER = Path(__file__).parent / "scripts"
 _USES = re.compile(r"^-- uses: (.*)$", re.MULTILINE)
@@ -17,12 +18,14 @@ _USES = re.compile(r"^-- uses: (.*)$", re.MULTILINE)
 
 @cache
 def script_texts() -> Mapping[str, str]:
-    """Every script by its file name, with its parts included."""
-    return {
-        path.stem: _whole(path.read_text())
-        for path in FOLDER.glob("*/*.lua")
-        if path.parent.name != "parts"
-    }
+    """Every script by its file name, with its parts included; all clients share them."""
+    return MappingProxyType(
+        {
+            path.stem: _whole(path.read_text())
+            for path in FOLDER.glob("*/*.lua")
+            if path.parent.name != "parts"
+        }
+    )
 
 
 def _whole(text: str) -> str:

@@ -63,7 +63,8 @@ async def test_redis_without_json_is_not_ready(
     document = "JSON.SET", "vcon:1", "$", "{}"
     with pytest.raises(UnavailableError, match=r"^Redis has no JSON: use Redis 8, or the"):
         await without_json.command(*document)
-    without_json._scripts |= {"json": "return redis.call('JSON.SET', ARGV[1], '$', '{}')"}
+    refused = {"json": "return redis.call('JSON.SET', ARGV[1], '$', '{}')"}
+    without_json._scripts = {**without_json._scripts, **refused}
     with pytest.raises(UnavailableError, match=r"^Redis has no JSON"):
         await without_json.script("json", "vcon:1")
     watch = RedisWatch(without_json)
