@@ -17,6 +17,7 @@ from core.db.runs import RunHistory
 from core.db.usage_and_audit import PartnerRecords
 from core.secrets.console_passwords import console_passwords
 from core.settings import DatabaseSettings, Settings
+from flowlang.connections.tls import web_trust
 from http_api.application import Application
 from http_api.serving.connections import ServerLimits
 from http_api.serving.server import ApiServer
@@ -76,7 +77,9 @@ class Served:
     def http(self, token: str | None = TOKEN, **options: Any) -> httpx.AsyncClient:
         """A client that sends this token."""
         headers: Mapping[str, str] = {} if token is None else {HEADER: token}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60, **options)
+        return httpx.AsyncClient(
+            base_url=self.url, headers=headers, timeout=60, verify=web_trust(), **options
+        )
 
     async def audited(self, action: str) -> AuditEvent:
         """The newest audit event of an action; others may come from the start of the process."""
