@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from redis import Redis
@@ -38,23 +38,21 @@ class Slowlog:
     def __init__(self, ops: Operations) -> None:
         self.ops = ops
         self._client: Redis = ops.client
+        server = self._client.info("server")["process_id"]
+        self._schedstat = Path(f"/proc/{server}/task/{server}/schedstat")
         self._worked: dict[str, float] = {}
         self._command = ops.redis.command
         ops.redis.command = self._timed  # type: ignore[method-assign]
 
     async def _timed(self, *words: Any) -> Any:
-        """Execute a command between two looks at the processor time of Redis' thread.
-
-        In one transaction: Redis then does nothing else between them, such as for others, or by
-        the clock while this process waits for the processor. The five are sent in one batch.
-        """
-        looked_at = ("MULTI",), ("INFO", "cpu"), words, ("INFO", "cpu"), ("EXEC",)
-        *_, (before, reply, after) = await asyncio.gather(*(self._command(*at) for at in looked_at))
-        name, worked = self._name([str(word) for word in words[:2]]), _used(after) - _used(before)
-        self._worked[name] = max(self._worked.get(name, 0), worked)
-        if isinstance(reply, Exception):
-            raise self.ops.redis._translated(reply)
+        name, before = self._name([str(word) for word in words[:2]]), self._processor_time()
+        reply = await self._command(*words)
+        self._worked[name] = max(self._worked.get(name, 0), self._processor_time() - before)
         return reply
+
+    def _processor_time(self) -> float:
+        """Microseconds that the thread of Redis that executes commands has had so far."""
+        return int(self._schedstat.read_text().split()[0]) / 1000
 
     def _name(self, words: list[str]) -> str:
         """The command in lower case, or the name of our script."""
@@ -97,8 +95,8 @@ class Slowlog:
         `besides`: commands that may.
 
         `SLOWLOG` has the time by the clock, which also runs while the machine gives the processor
-        to another process. What it names is slow if the thread of Redis has worked that long at it,
-        too; and what is slow only once was slowed down, such as by the memory of the machine.
+        to another process. What it names is slow if the thread of Redis has worked that long, too;
+        and what is slow only once was slowed down, such as by the memory of the machine.
         """
         for _ in range(ATTEMPTS):
             self._client.flushall()
@@ -118,13 +116,6 @@ class Slowlog:
             for entry in entries
         }
         return {name: took for name in names if (took := self._worked.get(name, 0)) > SLOW}
-
-
-def _used(told: str) -> float:
-    """Microseconds that the thread of Redis that executes commands has had so far."""
-    texts = dict(line.split(":") for line in told.splitlines() if ":" in line)
-    kinds = "used_cpu_user_main_thread", "used_cpu_sys_main_thread"
-    return sum(float(texts[kind]) for kind in kinds) * 1e6
 
 
 @asynccontextmanager
