@@ -16,6 +16,9 @@ CHUNK = 200
 POP_SECONDS = 60.0
 """The lease of uuids that are being popped."""
 
+ACKNOWLEDGED_AT_ONCE = CHUNK // 2
+"""uuids in one script: to acknowledge one costs Redis about twice what leasing it does."""
+
 
 class Egress:
     """The reader's side of the egress lists."""
@@ -77,7 +80,7 @@ class Egress:
     async def acknowledge(self, name: str, vcon_uuids: Sequence[str]) -> int:
         """End the leases of these uuids; how many were leased."""
         count = 0
-        for uuids in chunks(vcon_uuids, CHUNK):
+        for uuids in chunks(vcon_uuids, ACKNOWLEDGED_AT_ONCE):
             words = (name, self._vcon_expiry, *uuids)
             count += int(await self._connection.script("ack_egress", *words))
             await self._places.ended([(each, name) for each in uuids], "read")
