@@ -197,7 +197,7 @@ def _initdb(programs: Path, cluster: Path, account: Account | None) -> None:
             f"--pwfile={cluster / 'password'}",
             f"--username={USER}",
             "--auth=scram-sha-256",
-            "--set=scram_iterations=1",  # against guesses; nobody guesses 192 random bits
+            "--set=scram_iterations=1",  # the password has 192 random bits
             "--encoding=UTF8",
             "--locale=C",
             "--locale-provider=builtin",

@@ -6,7 +6,7 @@
 | link that declares `pure` | `deleted`: a call of it has no effect but on its vCon |
 | step with `erase` | told with a signed message, after it was deleted there if it can delete |
 | other storage, link, tracer | `cannot`: the service knows no way to erase there |
-| egress list that nobody has read | `verified`, when the vCon was taken out of it (`work.py`) |
+| egress list that no reader has read | `verified`, when the vCon was taken out of it (`work.py`) |
 | other egress list, reader | `cannot`: the readers of the list, or the caller, have what they read |
 | step that is not configured any more | `unreachable` |
 

@@ -192,7 +192,7 @@ class ErasureWork:
         return {at for at, given in unread.items() if await self._lists.take(*at) >= given}
 
     async def _note_taken(self, erasure_id: str, taken: Collection[tuple[str, str]]) -> None:
-        """Those lists do not have the vCons any more, and nobody else has them from there."""
+        """Save that those lists do not have the vCons any more, and that no reader has had them."""
         verified = [
             now_in(each, "verified")
             for each in await self._targets(erasure_id)

@@ -18,7 +18,7 @@ from core.db.database import Database
 from core.db.law.chain import BASIS_DIGEST, DELIVERY_DIGEST, PARTY_COMMITMENT, VERSION_DIGEST
 
 NO_PARTY: LiteralString = "none"
-"""In place of the commitment of a denial for a person that names nobody any more."""
+"""In place of the commitment of a denial whose row has lost its person."""
 PAGE = 5000
 """Events, or rows, of one statement."""
 _ID: LiteralString = "substring(about FROM '^[a-z]+:([0-9]{1,18})$')::bigint"

@@ -69,8 +69,8 @@ class BasisRecorder:
         """Record a grant or a denial, and its event in the ledger.
 
         Raises:
-            InvalidError: there is no reason, the number or address can be of nobody, the purpose is
-                one slip away from one that a step requires, or a time does not fit.
+            InvalidError: there is no reason, no person can have the number or address, the purpose
+                is one slip away from one that a step requires, or a time does not fit.
             GoneError: the vCon is erased.
             UnavailableError: Postgres cannot be reached; recording it again does no harm.
         """

@@ -1,8 +1,8 @@
 """Texts that are kept for good, such as reasons in the audit, and therefore may name no person.
 
 An erasure cannot remove them: the audit is append-only. What looks like a number or a mail address
-is refused when it is entered, and so is the value by which the same request finds a person. A name
-of somebody else is not recognised.
+is refused when it is entered, and so is the value by which the same request finds a person. Names
+of other persons are not recognised.
 """
 
 import re

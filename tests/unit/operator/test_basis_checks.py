@@ -71,7 +71,7 @@ def test_without_a_step_that_requires_anything() -> None:
     ],
 )
 def test_a_number_or_address(name: Any, value: str, fault: str, note: str) -> None:
-    """What can be of nobody is a fault; what may be a number is noted, without the number."""
+    """What no person can have is a fault; what may be a number is noted, without the number."""
     form = normal(name, value, "US")
     for said, expected in zip(
         (address_fault(name, value, form), address_note(name, form, "US")),
