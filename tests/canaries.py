@@ -68,7 +68,16 @@ class Canaries:
 
 
 CANARIES = Canaries()
-canary = CANARIES.add
+
+
+def canary(secret: str) -> str:
+    """The same secret, from now on searched for; ValueError if it may stand somewhere by chance.
+
+    Words alone do: a token "of-the-service" is part of the demo's, which is no secret.
+    """
+    if len(secret) < SHORTEST or not any(character.isdigit() for character in secret):
+        raise ValueError(f"give the canary {secret!r} digits of its own, and {SHORTEST} characters")
+    return CANARIES.add(secret)
 
 
 class LogSearch:

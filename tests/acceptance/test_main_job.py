@@ -58,7 +58,7 @@ async def system(traces: Collector) -> AsyncIterator[Deployment]:
         "PYTHONPATH": os.pathsep.join(map(str, PLUGINS)),
         "LOG_LEVEL": "DEBUG",
         "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url,
-        "OTEL_EXPORTER_OTLP_HEADERS": f"dd-api-key={canary('key-of-the-collector')}",
+        "OTEL_EXPORTER_OTLP_HEADERS": f"dd-api-key={canary('key-of-the-collector-c0c6')}",
         "OTEL_BSP_SCHEDULE_DELAY": "100",
         "OTEL_METRIC_EXPORT_INTERVAL": "200",
     }
@@ -201,7 +201,7 @@ async def test_a_trace_goes_from_the_request_to_the_storage(
         if span.parent == run.id and (span.trace, span.service) == (run.trace, "patchcord")
     }
     assert {name.partition(".")[0] for name in runs_parts} == {"link", "storage"}
-    assert traces.headers["dd-api-key"] == "key-of-the-collector"
+    assert traces.headers["dd-api-key"] == "key-of-the-collector-c0c6"
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -18,13 +18,13 @@ from core.action_registry import ActionRegistry
 from core.phoenix.lenient_json import NO_NUMBER
 from devstack.deployment import Deployment
 from devstack.plugboard.settings import Variant
-from tests.canaries import canary
+from tests.canaries import CANARIES
 from tests.integration.support.pipeline_fixtures import a_vcon
 
 CONFIG = Path(__file__).parents[1] / "data" / "partners.yml"
 AUTH: dict[str, str | list[str]] = yaml.safe_load(CONFIG.read_text())["ingress_auth"]
 KEYS = {
-    name: [canary(key) for key in ([keys] if isinstance(keys, str) else keys)]
+    name: [CANARIES.add(key) for key in ([keys] if isinstance(keys, str) else keys)]
     for name, keys in AUTH.items()
 }
 PUSHES = [(name, key) for name, keys in KEYS.items() for key in keys]

@@ -54,7 +54,7 @@ def test_database_without_tables_is_unavailable(postgres_server, empty_database,
     "wrong",
     [
         lambda: {"postgres_port": free_port()},
-        lambda: {"postgres_password": canary("open-sesame")},
+        lambda: {"postgres_password": canary("open-sesame-d7ec")},
         lambda: {"postgres_db_test": "no_such_database"},
         lambda: {"postgres_host": "host.invalid"},
     ],
@@ -67,7 +67,7 @@ def test_unreachable(elsewhere, database_settings, wrong):
     with pytest.raises(UnavailableError) as caught:
         database.migrate()
     said = everything_said(caught.value)
-    assert canary("open-sesame") not in said
+    assert canary("open-sesame-d7ec") not in said
     assert database_settings.postgres_password.get_secret_value() not in said
 
 

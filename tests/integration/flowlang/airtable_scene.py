@@ -11,7 +11,7 @@ from flowlang.connections.manager import ConnectionManager
 from tests.canaries import canary
 from tests.integration.support.http_stand_in import StandIn
 
-KEY = canary("pat-of-airtable")
+KEY = canary("pat-of-airtable-447b")
 TABLE = {
     "id": "tblPeople",
     "name": "Odd people/100%?",

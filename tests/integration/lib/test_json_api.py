@@ -16,7 +16,7 @@ from tests.canaries import canary
 from tests.integration.support.http_stand_in import Refused, Request, StandIn, stand_in
 
 RETRY = HttpRetry(timeout=5, retries=2, backoff=0.001)
-SECRET = SecretStr(canary("secret-of-a-client-of-json-api"))
+SECRET = SecretStr(canary("secret-of-a-client-of-json-api-ec67"))
 
 
 @pytest.fixture

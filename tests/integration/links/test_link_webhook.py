@@ -24,7 +24,8 @@ from tests.plugins.scene import TAGGED, canonical
 
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
-HIDDEN = canary("hidden-word")
+HIDDEN = canary("hidden-word-7b42")
+SHARED = canary("a shared secret 1b77")
 CEILING_SECONDS = 60
 
 
@@ -169,10 +170,10 @@ async def test_a_url_that_is_none_fails_the_link_at_once(url: str) -> None:
 
 async def test_a_message_is_signed_with_the_secret(receiver: Receiver) -> None:
     """The signature fits id, time and body as they arrive."""
-    await run(UUID, "hook", options(receiver.url(), secret=canary("a shared secret")))
+    await run(UUID, "hook", options(receiver.url(), secret=SHARED))
     [(_, headers, body)] = receiver.got
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-    digest = hmac.new(b"a shared secret", signed, hashlib.sha256).digest()
+    digest = hmac.new(SHARED.encode(), signed, hashlib.sha256).digest()
     assert headers["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
 
 

@@ -18,7 +18,7 @@ from tests.integration.support.vendors.openai import CHAT, RESPONSES, chat, resp
 from tests.integration.support.vendors_scene import ANSWER, DEEPGRAM, HEARD, QUICK
 
 LISTEN, PROXIED = "/v1/listen", "/audio/transcriptions"
-KEY = canary("key-of-the-vendor")
+KEY = canary("key-of-the-vendor-c5fe")
 CEILING_SECONDS = 60
 MISSING = "00000000-0000-8000-8000-000000000000"
 

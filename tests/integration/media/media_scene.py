@@ -93,7 +93,9 @@ def s3_store(request: pytest.FixtureRequest) -> Iterator[Callable[[], S3Store]]:
     def made() -> S3Store:
         if not stores:
             url: str = request.getfixturevalue("s3_url")
-            stores.append(S3Store(Bucket(BUCKET, "", url, "us-east-1", "who", canary("bucket"))))
+            stores.append(
+                S3Store(Bucket(BUCKET, "", url, "us-east-1", "who", canary("bucket-c587")))
+            )
             stores[0]._client().create_bucket(Bucket=BUCKET)
         return stores[0]
 

@@ -105,7 +105,9 @@ async def test_a_vcon_that_does_not_makes_one(
 
 def test_what_the_configuration_says_is_secret_is_never_logged(tmp_path: Path) -> None:
     """Secrets in plugins' options and ingress keys are redacted in the lines of all loggers."""
-    secrets = [canary(f"{name}-of-this-test") for name in ("hook-secret", "db-password", "in-key")]
+    secrets = [
+        canary(f"{name}-of-this-test-a8c7") for name in ("hook-secret", "db-password", "in-key")
+    ]
     path = tmp_path / "config.yml"
     path.write_text(f"""
 links: {{hook: {{module: links.tag, options: {{tags: [], secret: {secrets[0]}}}}}}}

@@ -26,7 +26,7 @@ from tests.integration.support.package_index import LINK, branch, commit, reposi
 
 ROOMS = ("lib", "links", "storage", "tracers")
 ROOT = Path(__file__).parents[3]
-TOKEN = canary("ghp-token-of-a-test")
+TOKEN = canary("ghp-token-of-a-test-842d")
 EIGHT = """
 import os, sys
 from pathlib import Path

@@ -94,7 +94,7 @@ def test_where_nothing_may_be_installed_nothing_is(
 
 def test_credentials_in_addresses_are_not_logged(tmp_path: Path) -> None:
     """Of a file, which pip gets with its address; those of a repository keep it out of the call."""
-    secret = canary("password-of-the-index")
+    secret = canary("password-of-the-index-c1be")
     files = [f"{name} @ https://me:{secret}@nowhere.invalid/{name}.whl" for name in NAMES]
     Installer(tmp_path / "m").install_together([*map(read, files)], lambda _: True)
     assert KNOWN.text(f"found {secret}") == "found [redacted]"

@@ -238,7 +238,7 @@ async def test_attributes_of_the_options(server: OpenAIFiles) -> None:
 async def test_a_wrong_key(server: OpenAIFiles) -> None:
     """One attempt, and an error without it."""
     with pytest.raises(VendorError, match=r"^OpenAI answered 401$"):
-        await chatgpt_files.save(UUID, server.options | {"api_key": canary("another-key")})
+        await chatgpt_files.save(UUID, server.options | {"api_key": canary("another-key-dfc4")})
     assert len(server.got) == 1
 
 

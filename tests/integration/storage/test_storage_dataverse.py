@@ -212,7 +212,7 @@ async def test_an_application_without_a_user(server: DataverseStandIn) -> None:
 
 async def test_a_wrong_secret(server: DataverseStandIn) -> None:
     """An error of the login, without the secret."""
-    options = server.options | {"client_secret": canary("not-the-secret")}
+    options = server.options | {"client_secret": canary("not-the-secret-8d00")}
     with pytest.raises(VendorError, match=r"^the login at Microsoft Entra ID answered 401$"):
         await dataverse.save(UUID, options)
     assert len(server.got) == 1

@@ -25,7 +25,7 @@ elasticsearch = Later("storage.elasticsearch")
 TENANT = {"purpose": "tenant", "body": '{"id": 7}', "encoding": "json"}
 VCON = transcribed() | {"attachments": [TENANT]}
 UUID = VCON["uuid"]
-PASSWORD = canary("password-of-elasticsearch")
+PASSWORD = canary("password-of-elasticsearch-4c03")
 NAMES = "/patchcord_parts/_doc/index_names"
 ITS_NAMES = [
     "parties_customer",

@@ -177,7 +177,7 @@ def test_a_date_that_cannot_be_read_stays_what_it_was(value: object) -> None:
 
 async def test_a_server_that_is_not_there_is_an_error_without_the_url() -> None:
     """After the time-out; no password is in it."""
-    secret = canary("password-of-the-mongo")
+    secret = canary("password-of-the-mongo-a1ee")
     options = {"url": f"mongodb://me:{secret}@127.0.0.1:9/", "timeout": 0.05}
     with pytest.raises(pymongo.errors.PyMongoError) as error:
         await mongo.get(UUID, options)

@@ -21,7 +21,7 @@ sftp = Later("storage.sftp")
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
 CEILING_SECONDS = 60
-WORD = canary("passphrase-of-the-key")
+WORD = canary("passphrase-of-the-key-93e1")
 
 
 @pytest.fixture
@@ -110,7 +110,9 @@ async def test_a_login_with_a_key(server: SftpServer, tmp_path: Path) -> None:
     assert server.logins == 0
 
 
-@pytest.mark.parametrize("change", [{"password": canary("not-the-password")}, {"username": "x"}])
+@pytest.mark.parametrize(
+    "change", [{"password": canary("not-the-password-210a")}, {"username": "x"}]
+)
 async def test_a_refused_login(server: SftpServer, change: dict[str, str]) -> None:
     """An error with the name, and without the password."""
     with pytest.raises(

@@ -23,7 +23,7 @@ from tests.plugins.scene import canonical
 VCON = canonical("tags-as-json-text-0.4.0")
 UUID = VCON["uuid"]
 OTHER = "00000000-0000-8000-8000-000000000000"
-KEY, BISCUIT = "sxt_" + canary("key"), canary("biscuit")
+KEY, BISCUIT = canary("sxt_key-2c70"), canary("biscuit-660f")
 VARIABLES = (
     *("SXT_API_KEY", "SXT_VCON_TABLENAME"),
     *("SXT_VCON_TABLE_WRITE_BISCUIT", "SXT_VCON_TABLE_WRITE_BISCUI"),

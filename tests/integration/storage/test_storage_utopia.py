@@ -26,7 +26,7 @@ from tests.plugins.scene import canonical, sample_names
 VCON = transcribed()
 UUID = VCON["uuid"]
 OTHER = "00000000-0000-8000-8000-000000000000"
-PASSWORD = canary("phrase-of-utopia")
+PASSWORD = canary("phrase-of-utopia-4f54")
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
 

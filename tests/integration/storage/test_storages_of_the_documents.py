@@ -25,7 +25,7 @@ from tests.plugins.scene import PLUGINS, Later, canonical, connected
 boto3 = Later("boto3")
 NAMES = ("my_database", "api_storage", "cloud_storage")
 TABLE = "CREATE TABLE vcons (uuid text PRIMARY KEY, data text, created_at timestamptz)"
-SECRET = canary("secret-of-a-documents-storage")
+SECRET = canary("secret-of-a-documents-storage-064d")
 
 
 @pytest.fixture(autouse=True)

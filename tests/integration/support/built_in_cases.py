@@ -38,7 +38,7 @@ from tests.plugins.scene import Later
 type Content = dict[str, Any]
 """What an options file has: `options`, and what the plugin needs around it."""
 
-KEY = canary("hf_key_of_a_built_in_plugin")
+KEY = canary("hf_key_of_a_built_in_plugin_4ff2")
 QUICK = {"backoff": 0.01, "retries": 1, "timeout": 5}
 VECTOR = [0.5, 0.25, 0.0, 1.0]
 FLOW = """
@@ -208,7 +208,9 @@ def _datatrails(parts: Counterparts) -> Content:
 @contextmanager
 def _gateway() -> Iterator[SpaceAndTime]:
     with stand_in(
-        SpaceAndTime(canary("sxt_key_of_a_built_in_plugin"), canary("biscuit-of-a-built-in-plugin"))
+        SpaceAndTime(
+            canary("sxt_key_of_a_built_in_plugin_a769"), canary("biscuit-of-a-built-in-plugin-a7c5")
+        )
     ) as server:
         yield server
     server.close()

@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.canaries import canary
 
-OPENS = "Basic " + b64encode(f"token:{canary('ghp-token-of-a-test')}".encode()).decode()
+OPENS = "Basic " + b64encode(f"token:{canary('ghp-token-of-a-test-842d')}".encode()).decode()
 """What a private repository wants to hear."""
 LINK = "VERSION = {version!r}\ndef run(vcon_uuid, link_name, opts):\n    return vcon_uuid\n"
 BACKEND = '''

@@ -33,7 +33,7 @@ SHORT = {"timeout": 0.2, "retries": 50}
 """The same, with a short time limit for a vendor that hangs."""
 HEARD = "Hello, my bike is broken."
 BUCKET = "conversations"
-S3_KEYS = {"aws_access_key_id": "who", "aws_secret_access_key": canary("secret-of-the-bucket")}
+S3_KEYS = {"aws_access_key_id": "who", "aws_secret_access_key": canary("secret-of-the-bucket-6cf5")}
 
 ANSWER = {
     "text": HEARD,

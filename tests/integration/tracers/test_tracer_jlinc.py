@@ -19,7 +19,7 @@ from tracers import jlinc
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
 API = "/api/v1/data"
-KEY, ARCHIVE_KEY = canary("key-of-the-data-store"), canary("key-of-the-archive")
+KEY, ARCHIVE_KEY = canary("key-of-the-data-store-9fe7"), canary("key-of-the-archive-e204")
 LINKS = ["First Link", "second"]
 SYSTEM, FIRST, SECOND = (
     f"vcontest-{name}@jlinc.example" for name in ("system", "first_link", "second")

@@ -5,7 +5,7 @@ import secrets
 
 import pytest
 
-from tests.canaries import CANARIES, Canaries
+from tests.canaries import CANARIES, Canaries, canary
 
 
 def test_a_secret_is_found_without_being_repeated() -> None:
@@ -18,6 +18,13 @@ def test_a_secret_is_found_without_being_repeated() -> None:
     canaries.add("x")
     [leak] = canaries.found()
     assert leak == "a log: ...one <11 letters> two..."
+
+
+@pytest.mark.parametrize("words", ["token-of-the-service", "key-1"])
+def test_words_that_stand_elsewhere_by_chance_are_refused(words: str) -> None:
+    """A secret that is searched for has something of its own, and is long enough to be searched."""
+    with pytest.raises(ValueError, match="digits of its own"):
+        canary(words)
 
 
 def test_what_is_made_in_the_tests_is_known() -> None:

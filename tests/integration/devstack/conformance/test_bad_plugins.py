@@ -22,7 +22,7 @@ from tests.integration.support.http_stand_in import StandIn, stand_in
 BAD = Path(__file__).parents[3] / "data" / "bad_plugins"
 OPTIONS: dict[str, dict[str, Any]] = {
     "options missing": {"needed": True},
-    "secrets": {"api_key": canary("key-of-a-bad-plugin")},
+    "secrets": {"api_key": canary("key-of-a-bad-plugin-9c56")},
 }
 WITH_PEER = ("slow peer", "failing peer", "timeout")
 LINE = {

@@ -367,7 +367,7 @@ def test_a_secret_that_is_printed(folder: Path, redis_url: str) -> None:
         '    print(opts["api_key"])\n'
         "    return vcon_uuid\n"
     )
-    case = Case("prints", "link", {"api_key": canary("printed-key")})
+    case = Case("prints", "link", {"api_key": canary("printed-key-4bd8")})
     found = verdicts(case, redis_url, "secrets")["secrets"].verdict
     assert (found.outcome, found.seen) == ("fail", "the value of api_key is in the output")
 

@@ -25,7 +25,7 @@ from tests.plugins.scene import TAGGED, canonical
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
 QUICK = {"backoff": 0.001}
-WRONG = canary("wrong-secret-of-the-client")
+WRONG = canary("wrong-secret-of-the-client-413c")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.integration.support.http_stand_in import Request
 from tests.integration.support.vendors import transparency as stand_ins
 from tests.integration.support.vendors.transparency import Sent, Transparency, transparency
 
-TOKEN = canary("token-of-the-service")
+TOKEN = canary("token-of-the-service-58e2")
 SUBJECT = Subject(f"vcon://{UUID}", None)
 
 

@@ -26,7 +26,7 @@ from tests.integration.support.vendors_scene import QUICK, transcribed
 from tests.plugins.scene import Later
 
 slack_link = Later("links.post_analysis_to_slack")
-TOKEN = "xoxb-" + canary("token")
+TOKEN = canary("xoxb-token-3c46")
 TEAM, DEFAULT = "team-red-alerts", "alerts"
 FRUSTRATED = {"type": "customer_frustration", "dialog": 0, "body": "NEEDS REVIEW: angry"}
 SUMMARY = {"type": "summary", "dialog": 0, "body": "A broken bike.", "encoding": "none"}

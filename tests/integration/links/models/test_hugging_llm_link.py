@@ -28,7 +28,7 @@ from tests.integration.support.vendors_scene import (
 from tests.plugins.scene import Later
 
 link = Later("links.hugging_llm_link")
-TOKEN = "hf_" + canary("token")
+TOKEN = canary("hf_token_of_a_model-3c46")
 KIND = "llm_analysis"
 TRANSFORMERS = """
 calls = []

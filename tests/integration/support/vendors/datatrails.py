@@ -18,7 +18,7 @@ from tests.canaries import canary
 from tests.integration.support.http_stand_in import Refused, Request, StandIn, stand_in
 
 CLIENT = "client-of-the-tests"
-SECRET = canary("secret-of-the-datatrails-client")
+SECRET = canary("secret-of-the-datatrails-client-0f3a")
 MOST_RESULTS = 50
 LONGEST_PAGE = 500
 _TRAIL = re.compile(r"trails/any\(t: t eq '((?:[^']|'')*)'\)")

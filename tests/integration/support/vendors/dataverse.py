@@ -19,7 +19,7 @@ from tests.canaries import canary
 from tests.integration.support.http_stand_in import Refused, Request, StandIn, stand_in
 
 TENANT, CLIENT = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000"
-SECRET = canary("secret-of-the-application")
+SECRET = canary("secret-of-the-application-c7d4")
 TABLE, PRIMARY = "vcon_storages", "vcon_storageid"
 TEXTS = {"vcon_uuid": 100, "vcon_data": 1_048_576, "vcon_subject": 100}
 MOMENT = "vcon_created_at"

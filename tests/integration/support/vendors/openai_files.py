@@ -16,7 +16,7 @@ from tests.canaries import canary
 from tests.integration.support.http_stand_in import Request, stand_in
 from tests.integration.support.vendors.openai import OpenAI, refuse
 
-KEY = canary("key-of-openai")
+KEY = canary("key-of-openai-ae30")
 STORE = "vs_abc123"
 LARGEST = 512 * 1024 * 1024
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")

@@ -16,7 +16,7 @@ asyncssh = Later("asyncssh")
 sftp = Later("asyncssh.sftp")
 
 USER = "courier"
-PASSWORD = canary("password-of-the-courier")
+PASSWORD = canary("password-of-the-courier-a253")
 
 
 @dataclass

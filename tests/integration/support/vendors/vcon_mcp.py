@@ -13,7 +13,7 @@ from tests.integration.support.http_stand_in import Refused, Request, StandIn, s
 
 BASE = "/api/v1"
 LARGEST = 50 * 1024 * 1024
-KEY, READ_ONLY = canary("key-of-vcon-mcp"), canary("read-only-key-of-vcon-mcp")
+KEY, READ_ONLY = canary("key-of-vcon-mcp-76f6"), canary("read-only-key-of-vcon-mcp-644a")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 PARTS = ("parties", "dialog", "analysis", "attachments")
 IDENTIFIERS = ("tel", "sip", "mailto", "name", "uuid")
