@@ -71,6 +71,19 @@ async def keep(connection: RedisConnection, vcon_uuid: str, original: bytes, ove
     await connection.script("keep_original", vcon_uuid, digest_of(original), over)
 
 
+async def seal(connection: RedisConnection, vcon_uuid: str) -> None:
+    """Take the document that Redis has now for what its signed original says; raises as `read`."""
+    await connection.script("seal", vcon_uuid, "seal")
+
+
+async def is_sealed(connection: RedisConnection, vcon_uuid: str) -> bool:
+    """Whether the document is the sealed one, with what runs have written since; raises as `read`.
+
+    Another program that writes under the vCon's key breaks the seal, `lib` does not.
+    """
+    return bool(await connection.script("seal", vcon_uuid, "look"))
+
+
 def digest_of(original: bytes) -> str:
     """What the name of an original that is offered ends with."""
     return hashlib.sha256(original).hexdigest()

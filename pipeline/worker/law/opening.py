@@ -32,6 +32,11 @@ NO_ORIGINAL = (
     " it came in unsigned, or for a chain that does not verify"
 )
 
+LAID_OVER = (
+    "The vCon is not verified, as chain {} demands (verify: required): another program has changed"
+    " its document since its signature was verified; delete it, and let its sender send it again"
+)
+
 
 class Opening:
     """Opens claimed vCons for chains that say so."""
@@ -75,7 +80,21 @@ class Opening:
             if original is None:
                 return NO_ORIGINAL.format(chain.name)
             await one_at_a_time(self._at_door, original, chain)
+            if not await self._is_of(original, uuid):
+                return LAID_OVER.format(chain.name)
         return None
+
+    async def _is_of(self, original: bytes, uuid: str) -> bool:
+        """Whether the document is what the original says, or what runs have made of that."""
+        if await originals.is_sealed(self._connection, uuid):
+            return True
+        document = await VconStore(self._connection).get(uuid)
+        if document is None:
+            return True  # the run finds out
+        if not await one_at_a_time(is_unchanged, document, original):
+            return False
+        await originals.seal(self._connection, uuid)
+        return True
 
     def _at_door(self, vcon: object, chain: Chain) -> AtDoor:
         return at_door(vcon, [chain], self._trust, self._most_bytes, datetime.now(UTC))
@@ -100,6 +119,8 @@ class Opening:
             await VconStore(self._connection).put(document)
         finally:
             current_run.reset(token)
+        if found.original:
+            await originals.seal(self._connection, uuid)
         names = critical_names(document)
         critical = orjson.dumps(names).decode() if names else ""
         live.claim = replace(live.claim, envelope=0, critical=critical)

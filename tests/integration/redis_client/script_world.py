@@ -108,6 +108,7 @@ CALLS: dict[str, list[str]] = {
     "page": ["vcons +inf -inf 0 10", "vcons +inf -inf 0 10 all"],
     "place": ['free {"uuid":"free"} 60', 'absent {"uuid":"absent"} 60'],
     "present": ["vcon:first vcon:absent"],
+    "seal": ["first seal", "absent look"],
     "probe": ["pc:probe"],
     "queue_again": [
         'mark 1.5:1 absent {"uuid":"absent"} 7 vcons digest - 1 - ["tel:1"] 17 - more new more'
@@ -204,9 +205,7 @@ end
 _LOOK = """
 local dumps, keys, places = {}, redis.call('KEYS', '*'), {}
 local function add(elements)
-  for _, element in ipairs(elements) do
-    places[#places + 1] = element
-  end
+  for _, element in ipairs(elements) do places[#places + 1] = element end
 end
 for i, key in ipairs(keys) do
   dumps[i] = redis.sha1hex(redis.call('DUMP', key)) .. (redis.call('TTL', key) < 0 and '' or ' ttl')

@@ -15,7 +15,7 @@
 -- Of a vCon that was erased nothing is put back.
 --
 -- Redis knows a place if pc:about names this row or a later one for it, or has its hold.
--- uses: usable, clock, causes, reasons, place, index, custody, stands_in, copies, clear_missing, erased, original
+-- uses: usable, clock, causes, reasons, place, seal, index, custody, stands_in, copies, clear_missing, erased, original
 local mark, ref, uuid, document = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local digest, key, about, holds = ARGV[7], 'vcon:' .. ARGV[3], 'pc:about:' .. ARGV[3], 'pc:holds:' .. ARGV[3]
 local own, signed, first = number_of(ref), ARGV[13], 14
@@ -129,6 +129,10 @@ else
   end
   if ARGV[10] ~= '' then
     redis.call('HSET', about, 'received', ARGV[10])
+  end
+  redis.call('HDEL', about, 'seal')
+  if redis.call('EXISTS', 'pc:signed:' .. uuid) == 1 then
+    seal(uuid)
   end
 end
 

@@ -63,7 +63,7 @@ end
 -- Write a document: a text, a staged one, or a patch of the one that is there.
 local function write_document(uuid, document)
   if is_patch(document) then
-    return apply_patch('vcon:' .. uuid, document)
+    return renewing_seal(uuid, apply_patch, 'vcon:' .. uuid, document)
   end
-  return put_document(uuid, document)
+  return renewing_seal(uuid, put_document, uuid, document)
 end

@@ -8,7 +8,7 @@
 --
 -- A call that was repeated after a lost reply may be executed after later ones: the number prevents
 -- it from writing an older document over a newer one.
--- uses: usable, expire, place, patch, marked, erased
+-- uses: usable, expire, place, seal, patch, marked, erased
 local function written(run)
   return redis.call('TYPE', 'pc:cancel:' .. run)['ok'] == 'string' and 2 or 1
 end

@@ -15,7 +15,7 @@
 -- Holds, trace contexts and the history are skipped if their keys are unusable.
 -- Of a vCon that was erased meanwhile nothing is written or forwarded, and its element is dropped.
 -- The version is a document of its own, which the worker has written under an expiry of its own.
--- uses: usable, place, patch, clock, let_go, hold_back, put_back, element, wake_waiting, causes, reasons, leave_context, stands_in, copies, clear_missing, index_note, custody, marked, erased
+-- uses: usable, place, seal, patch, clock, let_go, hold_back, put_back, element, wake_waiting, causes, reasons, leave_context, stands_in, copies, clear_missing, index_note, custody, marked, erased
 local worker, uuid, how, journal = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local inflight = 'pc:inflight:' .. worker
 local wrong = wrong_type('hash', inflight, 'pc:locks')

@@ -27,7 +27,7 @@
 -- that has an original which stays. The fifth line names that (parts/original.lua), or is "*" for each.
 -- A third line has the bytes of a vCon with its media, if those are beside
 -- the document.
--- uses: usable, clock, causes, reasons, leave_context, place, index, custody, approved, erased, original
+-- uses: usable, clock, causes, reasons, leave_context, place, seal, index, custody, approved, erased, original
 local uuid, document, created = ARGV[1], ARGV[2], ARGV[3]
 local digest, earlier, bytes, signed, stays =
   string.match(ARGV[4], '^([^\n]*)\n?([^\n]*)\n?(%d*)\n?(%x*)\n?([^\n]*)$')
@@ -235,6 +235,9 @@ if n == 0 and not same then
 end
 if #noted > 0 then
   redis.call('HSET', about, unpack(noted))
+end
+if signed ~= '' and not same then
+  seal(uuid)
 end
 if #wanted > 0 then
   redis.call('SADD', holds, unpack(wanted))

@@ -2,7 +2,7 @@
 -- Write a document outside of a run.
 -- ARGV: uuid, document, expiry (s, 0 leaves it unchanged).
 -- Returns 1; 0 when the vCon was erased, and nothing changes.
--- uses: usable, expire, place, erased
+-- uses: usable, expire, place, seal, erased
 if is_erased(ARGV[1]) then
   return 0
 end
@@ -10,7 +10,7 @@ local wrong = wrong_type(JSON, 'vcon:' .. ARGV[1])
 if wrong then
   return redis.error_reply(wrong)
 end
-local gone = put_document(ARGV[1], ARGV[2])
+local gone = renewing_seal(ARGV[1], put_document, ARGV[1], ARGV[2])
 if gone then
   return redis.error_reply(gone)
 end
