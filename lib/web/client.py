@@ -22,6 +22,7 @@ from lib.web.aiohttp_transport import (
     without_odd_cookies,
 )
 from lib.web.client_library import httpx
+from lib.web.redirects import WithoutSecrets
 
 WAYS = 1024
 """URLs whose parsed form is kept: those of receivers and vendors stand in the configuration."""
@@ -39,7 +40,7 @@ class _Way(NamedTuple):
     headers: dict[str, str]
 
 
-class AiohttpClient(httpx.AsyncClient):
+class AiohttpClient(WithoutSecrets, httpx.AsyncClient):
     """A client as configured by its arguments and the environment, over `AiohttpTransport`.
 
     A proxy that is not plain HTTP (SOCKS, or HTTPS) is used through `httpx`'s own connections.
@@ -61,7 +62,7 @@ class AiohttpClient(httpx.AsyncClient):
     ) -> Answer:
         """Send a request and read its answer, without a time limit.
 
-        Redirects are followed if those of `send` are.
+        Redirects are followed if those of `send` are; another server gets no secret headers.
 
         Raises:
             httpx.HTTPError, httpx.InvalidURL: as `send`, but not for a status.

@@ -26,7 +26,7 @@ CEILING_SECONDS = 60
 
 
 class Server:
-    """Answers with `answer` when `held` allows; knows its connections."""
+    """Answers with `answers`, then `answer`, when `held` allows; knows its connections."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -34,6 +34,7 @@ class Server:
         self.requests: list[bytes] = []
         self.open: set[asyncio.StreamWriter] = set()
         self.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+        self.answers: list[bytes] = []
         self.held: Callable[[], Any] = lambda: asyncio.sleep(0)
         self.changed = asyncio.Condition()
 
@@ -46,7 +47,7 @@ class Server:
                 length = int(head.lower().partition(b"content-length: ")[2].split(b"\r")[0] or 0)
                 self.requests.append(head + await reader.readexactly(length))
                 await self.held()
-                writer.write(self.answer)
+                writer.write(self.answers.pop(0) if self.answers else self.answer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
