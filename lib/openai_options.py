@@ -36,14 +36,19 @@ _FAMILIES = {
 
 _MISSING = (
     "credentials are missing: set OPENAI_API_KEY (or api_key), or AZURE_OPENAI_ENDPOINT with "
-    "AZURE_OPENAI_API_KEY, or LITELLM_PROXY_URL with LITELLM_MASTER_KEY, here or in the environment"
+    "AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN, or LITELLM_PROXY_URL with LITELLM_MASTER_KEY, "
+    "here or in the environment"
 )
 
 
 _VARIABLES = (
     *("LITELLM_PROXY_URL", "LITELLM_MASTER_KEY", "OPENAI_API_KEY"),
-    *("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_API_VERSION"),
+    *("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN"),
 )
+_PRINCIPALS = ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN")
+"""Azure's credentials, of which a call has one."""
+_VERSIONS = ("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION")
+"""The variables of the version of Azure's API; the second one is that of OpenAI's library."""
 
 USAGE_URL = "a URL to which the tokens or seconds used by each call are posted"
 USAGE_TOKEN = "the bearer token for that URL"  # noqa: S105 -- a description
@@ -84,8 +89,17 @@ class OpenAIOptions(ProxyOptions):
     azure_key: SecretStr = Field(
         UNSET, alias="AZURE_OPENAI_API_KEY", description="the key of the Azure OpenAI resource"
     )
+    azure_token: SecretStr = Field(
+        UNSET,
+        alias="AZURE_OPENAI_AD_TOKEN",
+        description="+ a token of Microsoft Entra ID, instead of the key of the Azure OpenAI "
+        "resource",
+    )
     azure_version: str = Field(
-        AZURE_VERSION, alias="AZURE_OPENAI_API_VERSION", description="the version of Azure's API"
+        "",
+        alias="AZURE_OPENAI_API_VERSION",
+        description="the version of Azure's API; unset: the variable of this name or "
+        f"`OPENAI_API_VERSION`, else {AZURE_VERSION}",
     )
     key: SecretStr = Field(
         UNSET,
@@ -116,12 +130,13 @@ class OpenAIOptions(ProxyOptions):
 def credentials(opts: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The API to use (`litellm`, `azure` or `openai`), and the arguments of its client.
 
-    The options decide; where they name no API completely, the variables of the same names do.
+    The options decide; what they lack for an API is taken from the variables of the same names.
+    With one of Azure's credentials in the options, no variable of the other one counts.
 
     Raises:
         ValueError: if no API has complete credentials.
     """
-    found = _complete(opts) or _complete({name: vendor_variable(name) for name in _VARIABLES})
+    found = _complete(opts) or _complete(_with_variables(opts))
     if found is None:
         raise ValueError(_MISSING)
     api, access = found
@@ -136,20 +151,31 @@ def _complete(opts: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
     proxy, proxy_key = _first(opts, "LITELLM_PROXY_URL"), _first(opts, "LITELLM_MASTER_KEY")
     if proxy and proxy_key:
         return "litellm", {"base_url": proxy.rstrip("/"), "api_key": proxy_key}
-    endpoint, azure_key = (
-        _first(opts, "AZURE_OPENAI_ENDPOINT"),
-        _first(opts, "AZURE_OPENAI_API_KEY"),
-    )
-    if endpoint and azure_key:
-        version = _first(opts, "AZURE_OPENAI_API_VERSION") or AZURE_VERSION
-        return "azure", {
-            "azure_endpoint": endpoint,
-            "api_key": azure_key,
-            "api_version": version,
-        }
+    if (endpoint := _first(opts, "AZURE_OPENAI_ENDPOINT")) and (login := _azure_login(opts)):
+        version = _first(opts, _VERSIONS[0]) or _first_variable(*_VERSIONS) or AZURE_VERSION
+        return "azure", {"azure_endpoint": endpoint, **login, "api_version": version}
     if key := _first(opts, "OPENAI_API_KEY", "openai_api_key", "api_key"):
         return "openai", {"api_key": key}
     return None
+
+
+def _azure_login(opts: Mapping[str, Any]) -> dict[str, str]:
+    """The token, which counts before the key, as in OpenAI's library; empty without both."""
+    if token := _first(opts, "AZURE_OPENAI_AD_TOKEN"):
+        return {"azure_ad_token": token}
+    key = _first(opts, "AZURE_OPENAI_API_KEY")
+    return {"api_key": key} if key else {}
+
+
+def _with_variables(opts: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, and the variables of those that are unset."""
+    given = {name: value for name, value in opts.items() if str(value or "").strip()}
+    names = [each for each in _VARIABLES if not (each in _PRINCIPALS and _azure_login(given))]
+    return {**{name: vendor_variable(name) for name in names}, **given}
+
+
+def _first_variable(*names: str) -> str:
+    return next(filter(None, map(vendor_variable, names)), "")
 
 
 def infer_vendor(opts: Mapping[str, Any]) -> str:

@@ -45,7 +45,9 @@ class OpenAIApi:
         if kind == "azure":
             base = f"{given['azure_endpoint'].rstrip('/')}/openai"
             query = f"?api-version={quote(given['api_version'])}"
-            return cls(base, {"api-key": given["api_key"]}, is_azure=True, query=query)
+            token = given.get("azure_ad_token")
+            login = {"authorization": f"Bearer {token}"} if token else {"api-key": given["api_key"]}
+            return cls(base, login, is_azure=True, query=query)
         account = {
             "openai-organization": given["organization"] or vendor_variable("OPENAI_ORG_ID"),
             "openai-project": given["project"] or vendor_variable("OPENAI_PROJECT_ID"),

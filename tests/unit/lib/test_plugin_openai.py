@@ -1,9 +1,11 @@
 """Whom the options of plugins mean that ask a language model, and which vCons they are for."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
+from lib.ai.openai_api import OpenAIApi
 from lib.links.filters import is_included, is_sampled, randomly_execute_with_sampling
 from lib.openai_options import OpenAIOptions, credentials, infer_vendor
 
@@ -50,6 +52,82 @@ def test_the_first_complete_credentials_count(
     assert found == kind
     assert arguments is None or given == arguments
     assert credentials(OpenAIOptions.of(options).access)[0] == kind
+
+
+VARIABLES = {
+    "OPENAI_API_KEY": "env-open",
+    "AZURE_OPENAI_ENDPOINT": "https://env.example",
+    "AZURE_OPENAI_API_KEY": "env-blue",
+    "AZURE_OPENAI_AD_TOKEN": "env-token",
+    "OPENAI_API_VERSION": "2025-01-01",
+    "LITELLM_PROXY_URL": "https://env-proxy.example",
+    "LITELLM_MASTER_KEY": "env-light",
+}
+AZURES = ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY")
+ENDPOINT = {"AZURE_OPENAI_ENDPOINT": "https://azure.example"}
+PLACE = {"azure_endpoint": "https://azure.example"}
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "kind", "some"),
+    [
+        ({}, ["OPENAI_API_KEY"], "openai", {"api_key": "env-open"}),
+        ({}, AZURES, "azure", {"api_key": "env-blue", "api_version": "2024-10-21"}),
+        ({}, [*AZURES, "AZURE_OPENAI_AD_TOKEN"], "azure", {"azure_ad_token": "env-token"}),
+        ({}, [*AZURES, "OPENAI_API_VERSION"], "azure", {"api_version": "2025-01-01"}),
+        (AZURE, ["OPENAI_API_VERSION"], "azure", {"api_version": "2025-01-01"}),
+        (
+            AZURE | {"AZURE_OPENAI_API_VERSION": "v"},
+            ["OPENAI_API_VERSION"],
+            "azure",
+            {"api_version": "v"},
+        ),
+        (ENDPOINT, ["AZURE_OPENAI_API_KEY"], "azure", PLACE | {"api_key": "env-blue"}),
+        (ENDPOINT, ["AZURE_OPENAI_AD_TOKEN"], "azure", {"azure_ad_token": "env-token"}),
+        (ENDPOINT, [*AZURES], "azure", PLACE),
+        (ENDPOINT | {"AZURE_OPENAI_AD_TOKEN": " t "}, [], "azure", {"azure_ad_token": "t"}),
+        (AZURE | {"AZURE_OPENAI_AD_TOKEN": "t"}, [], "azure", {"azure_ad_token": "t"}),
+        (AZURE, ["AZURE_OPENAI_AD_TOKEN"], "azure", {"api_key": "blue"}),
+        (
+            {"AZURE_OPENAI_API_KEY": "blue"},
+            ["AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_AD_TOKEN"],
+            "azure",
+            {"api_key": "blue"},
+        ),
+        (
+            {"LITELLM_PROXY_URL": "https://proxy.example"},
+            ["LITELLM_MASTER_KEY", "OPENAI_API_KEY"],
+            "litellm",
+            {"base_url": "https://proxy.example", "api_key": "env-light"},
+        ),
+        (OPENAI, [*VARIABLES], "openai", {"api_key": "open"}),
+        ({"OPENAI_API_KEY": ""}, ["OPENAI_API_KEY"], "openai", {"api_key": "env-open"}),
+    ],
+)
+def test_what_the_options_lack_comes_from_the_variables(
+    options: dict[str, Any],
+    variables: Iterable[str],
+    kind: str,
+    some: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those of OpenAI's library; credentials of the options are never mixed with others."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name in variables:
+        monkeypatch.setenv(name, VARIABLES[name])
+    for given in (options, OpenAIOptions.of(options).access):
+        found, arguments = credentials(given)
+        assert (found, {**arguments, **some}) == (kind, arguments)
+        assert not {"api_key", "azure_ad_token"} <= arguments.keys()
+
+
+def test_a_token_of_azure_is_a_bearer_token() -> None:
+    """And a key has a header of its own; the token is shown nowhere."""
+    options = ENDPOINT | {"AZURE_OPENAI_AD_TOKEN": "azure-token-5150"}
+    assert OpenAIApi.of(options).headers == {"authorization": "Bearer azure-token-5150"}
+    assert OpenAIApi.of(AZURE).headers == {"api-key": "blue"}
+    assert "azure-token" not in repr(OpenAIOptions.of(options))
 
 
 def test_incomplete_credentials_are_refused_without_showing_them() -> None:
