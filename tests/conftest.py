@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from tests.browser import browse, chromium
 from tests.canaries import LogSearch, keep_redis
 from tests.emptying import empty
+from tests.time_limits import time_is_up
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from devstack.servers.valkey import Valkey
     from tests.databases import Databases
 
-__all__ = ["browse", "chromium"]
+__all__ = ["browse", "chromium", "time_is_up"]
 # a busy machine must not fail a test: no health check by the clock either
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", settings.get_profile("house"), max_examples=10_000)

@@ -20,8 +20,8 @@ import os, re, sys, threading, time
 sys.path.insert(0, sys.argv[1])
 from app.worker_progress import WorkerProgress
 progress = WorkerProgress(int(os.environ["PROGRESS_FD"]), 5)  # ends by itself, too
-progress.beat(1)
 def hold_the_lock():
+    progress.beat(1)  # from now on it is watched
     re.match("(a+)+$", "a" * 60 + "b")
 threading.Thread(target=hold_the_lock).start()
 threading.Event().wait()

@@ -17,7 +17,15 @@ from pipeline.redis_client import keys
 from pipeline.runs.parking import WAITING_TEXT
 from pipeline.worker import run_settler
 from tests.integration.destinations.destination_scene import Peer, step_to, until
-from tests.integration.support.pipeline_fixtures import Scene, both, configured, link, storage
+from tests.integration.support.pipeline_fixtures import (
+    PATIENCE,
+    Scene,
+    both,
+    configured,
+    link,
+    storage,
+)
+from tests.time_limits import HOUR, NOT_IN_TIME, TimeIsUp
 
 OFF = Breaker(failures=0)
 ONE = Breaker(1, 600)
@@ -117,20 +125,23 @@ async def test_a_parked_run_can_be_cancelled(scene: Scene) -> None:
     assert peer.called == [uuids[1]]
 
 
-async def test_a_steps_time_limit_is_a_failure_of_its_peer(scene: Scene) -> None:
+async def test_a_steps_time_limit_is_a_failure_of_its_peer(
+    scene: Scene, time_is_up: TimeIsUp
+) -> None:
     """A sync link that hangs beyond its timeout opens the breaker; the run is parked."""
     free = threading.Event()
 
     def hangs(vcon_uuid: str, _name: str, _options: Any) -> str:
-        free.wait(20)
+        time_is_up()
+        free.wait(PATIENCE)
         return vcon_uuid
 
     to = Destination("there", breaker=ONE)
-    await scene.start(configured(links=[step_to(hangs, to, timeout=0.05)]))
+    await scene.start(configured(links=[step_to(hangs, to, timeout=HOUR)]))
     await scene.feed()
     ended = await scene.ended()
     assert ended.how == "aside"
-    assert "the last call failed: TimeoutError: did not end within 0.05 s" in ended.run["error"]
+    assert f"the last call failed: TimeoutError: {NOT_IN_TIME}" in ended.run["error"]
     free.set()
 
 

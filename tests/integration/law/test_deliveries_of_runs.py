@@ -33,6 +33,7 @@ from tests.integration.support.pipeline_fixtures import (
 )
 from tests.law_keys import ec_key, private_pem
 from tests.signed_vcons import UUID, alone, certify, current, plain, rsa_key, signed
+from tests.time_limits import HOUR, TimeIsUp
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -290,14 +291,17 @@ async def test_a_worker_connects_when_a_run_needs_it(
     assert [row[1] for row in ledger.execute(OUTCOMES)] == ["shelf"]
 
 
-async def test_a_call_that_runs_out_of_time_counts(scene: Scene, ledger: Ledger) -> None:
+async def test_a_call_that_runs_out_of_time_counts(
+    scene: Scene, ledger: Ledger, time_is_up: TimeIsUp
+) -> None:
     """Also of an attempt that is repeated."""
     never = asyncio.Event()
 
     async def hangs(*_: Any) -> None:
+        time_is_up()
         await never.wait()
 
-    slow = [link(hangs, timeout=0.01)]
+    slow = [link(hangs, timeout=HOUR)]
     await scene.start(configured(links=slow, egress=(), custody=True, max_attempts=2))
     await scene.feed()
     assert (await scene.finished()).status == "failed"

@@ -13,6 +13,7 @@ from pipeline.config import model
 from pipeline.redis_client import keys
 from pipeline.runs.call_scope import remaining
 from tests.integration.support.pipeline_fixtures import PATIENCE, Scene, configured, link, storage
+from tests.time_limits import HOUR, NOT_IN_TIME, TimeIsUp
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -64,20 +65,25 @@ async def test_the_try_in_the_thread_is_the_first_of_those_allowed(
 
 
 async def test_a_storage_that_hangs_in_the_thread_of_the_links_is_given_up(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, time_is_up: TimeIsUp
 ) -> None:
     """It is the storage that fails, by its own limit; the links do not run again."""
-    monkeypatch.setattr(model, "CALL_SECONDS", 0.1)
+    monkeypatch.setattr(model, "CALL_SECONDS", HOUR)
     linked: list[int] = []
     go_on = threading.Event()
-    kept = storage(lambda *_: go_on.wait(PATIENCE))
+
+    def hangs(*_: Any) -> None:
+        time_is_up()
+        go_on.wait(PATIENCE)
+
+    kept = storage(hangs)
     await scene.start(configured(links=[link(in_thread(linked), "one")], storages=[kept]))
     try:
         [vcon_uuid] = await scene.feed()
         assert (await scene.ended()).status == "partial"
     finally:
         go_on.set()
-    assert "did not end within 0.1 s" in scene.reason("DLQ:storage:shelf", vcon_uuid)["error"]
+    assert NOT_IN_TIME in scene.reason("DLQ:storage:shelf", vcon_uuid)["error"]
     assert len(linked) == 1
 
 

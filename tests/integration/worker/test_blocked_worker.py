@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +134,8 @@ def test_a_blocked_worker_ends_with_its_service(start: Start, redis: Any) -> Non
     assert begun(redis) == held
     blocks = feed(redis, "link")
     assert begun(redis) == blocks
-    closed = time.monotonic()
     worker.stdin.close()
     assert worker.wait(PATIENCE) == 4
-    assert time.monotonic() - closed < PATIENCE
     assert (redis.lrange("held", 0, -1), redis.lrange("link", 0, -1)) == ([held], [blocks])
     assert redis.hlen(keys.inflight("w1")) == 0
 

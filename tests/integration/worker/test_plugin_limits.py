@@ -22,43 +22,50 @@ from tests.integration.support.pipeline_fixtures import (
     storage,
 )
 from tests.integration.worker.worker_scene import passes
+from tests.time_limits import HOUR, NOT_IN_TIME, TimeIsUp
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
 
-async def test_a_link_that_hangs_is_given_up_after_its_timeout(scene: Scene):
+async def test_a_link_that_hangs_is_given_up_after_its_timeout(scene: Scene, time_is_up: TimeIsUp):
     """An async link is cancelled; the reason names the time."""
     cancelled = asyncio.Event()
 
     async def hangs(*_: Any) -> str:
+        time_is_up()
         try:
             await asyncio.get_running_loop().create_future()
         finally:
             cancelled.set()
         return ""
 
-    await scene.start(configured(links=[link(hangs, timeout=0.05)], max_attempts=1))
+    await scene.start(configured(links=[link(hangs, timeout=HOUR)], max_attempts=1))
     [vcon_uuid] = await scene.feed()
     assert (await scene.ended()).status == "failed"
     assert cancelled.is_set()
     reason = scene.reason("DLQ:in", vcon_uuid)
-    assert reason["error"] == "TimeoutError: did not end within 0.05 s"
+    assert reason["error"] == f"TimeoutError: {NOT_IN_TIME}"
 
 
 @pytest.fixture
-def short_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls have a tenth of a second where the configuration says nothing."""
-    monkeypatch.setattr(model, "CALL_SECONDS", 0.1)
+def an_hour_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls have an hour where the configuration says nothing."""
+    monkeypatch.setattr(model, "CALL_SECONDS", HOUR)
 
 
+@pytest.mark.usefixtures("an_hour_by_default")
 async def test_a_link_among_several_in_one_thread_has_a_limit_by_default(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, time_is_up: TimeIsUp
 ):
     """The one that hangs is named, not the first."""
-    monkeypatch.setattr(model, "CALL_SECONDS", 0.5)
     go_on = threading.Event()
     links = [link(passes, f"passes-{number}") for number in range(4)]
-    hang = link(lambda *_: go_on.wait(PATIENCE), "hangs")
+
+    def hangs(*_: Any) -> None:
+        time_is_up()
+        go_on.wait(PATIENCE)
+
+    hang = link(hangs)
     await scene.start(configured(links=[*links, hang], max_attempts=1))
     try:
         [vcon_uuid] = await scene.feed()
@@ -66,16 +73,19 @@ async def test_a_link_among_several_in_one_thread_has_a_limit_by_default(
     finally:
         go_on.set()
     reason = scene.reason("DLQ:in", vcon_uuid)
-    assert (reason["step"], reason["error"]) == ("hangs", "TimeoutError: did not end within 0.5 s")
+    assert (reason["step"], reason["error"]) == ("hangs", f"TimeoutError: {NOT_IN_TIME}")
 
 
-@pytest.mark.usefixtures("short_defaults")
+@pytest.mark.usefixtures("an_hour_by_default")
 @pytest.mark.parametrize(("timeout", "ends"), [(None, "failed"), (math.inf, "done")])
-async def test_a_link_has_as_long_as_it_wants_only_if_told(scene: Scene, timeout: Any, ends: str):
+async def test_a_link_has_as_long_as_it_wants_only_if_told(
+    scene: Scene, time_is_up: TimeIsUp, timeout: Any, ends: str
+):
     """`timeout: none` is not the same as none given."""
 
     async def slow(vcon_uuid: str, *_: Any) -> str:
-        await asyncio.sleep(0.3)
+        time_is_up()
+        await turns()
         return vcon_uuid
 
     await scene.start(configured(links=[link(slow, timeout=timeout)], max_attempts=1))
@@ -83,34 +93,43 @@ async def test_a_link_has_as_long_as_it_wants_only_if_told(scene: Scene, timeout
     assert (await scene.ended()).status == ends
 
 
-@pytest.mark.usefixtures("short_defaults")
-async def test_a_storage_has_a_limit_by_default(scene: Scene):
+@pytest.mark.usefixtures("an_hour_by_default")
+async def test_a_storage_has_a_limit_by_default(scene: Scene, time_is_up: TimeIsUp):
     """The vCon becomes a dead letter of the storage."""
-    await scene.start(configured(storages=[storage(_never)]))
+    await scene.start(configured(storages=[storage(time_is_up.never)]))
     [vcon_uuid] = await scene.feed()
     await scene.ended()
     reason = scene.reason("DLQ:storage:shelf", vcon_uuid)
-    assert "did not end within 0.1 s" in reason["error"]
+    assert NOT_IN_TIME in reason["error"]
 
 
-async def test_a_chain_has_a_limit_by_default(scene: Scene, monkeypatch: pytest.MonkeyPatch):
+async def test_a_chain_has_a_limit_by_default(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, time_is_up: TimeIsUp
+):
     """As one that is configured."""
-    monkeypatch.setattr(model, "CHAIN_SECONDS", 0.05)
-    await scene.start(configured(links=[link(_never)], max_attempts=1))
+    monkeypatch.setattr(model, "CHAIN_SECONDS", HOUR)
+    await scene.start(configured(links=[link(time_is_up.never)], max_attempts=1))
     [vcon_uuid] = await scene.feed()
     assert (await scene.ended()).status == "failed"
-    assert "the chain did not end within 0.05 s" in scene.reason("DLQ:in", vcon_uuid)["error"]
+    assert f"the chain {NOT_IN_TIME}" in scene.reason("DLQ:in", vcon_uuid)["error"]
 
 
-async def _never(*_: Any) -> None:
-    await asyncio.get_running_loop().create_future()
+async def turns() -> None:
+    """More turns of the event loop than any reaction to an event takes."""
+    for _ in range(30):
+        await asyncio.sleep(0)
 
 
-async def test_hanging_threads_do_not_take_places_of_the_pool(scene: Scene):
+async def test_hanging_threads_do_not_take_places_of_the_pool(scene: Scene, time_is_up: TimeIsUp):
     """When more sync links hang than there are threads, others run all the same."""
     go_on = threading.Event()
-    hang = link(lambda *_: go_on.wait(PATIENCE), "hangs", timeout=0.05)
-    hanging = configured(name="bad", links=[hang], ingress=("bad",), max_attempts=1)
+
+    def hangs(*_: Any) -> None:
+        time_is_up()
+        go_on.wait(PATIENCE)
+
+    bad = [link(hangs, timeout=HOUR)]
+    hanging = configured(name="bad", links=bad, ingress=("bad",), max_attempts=1)
     crew = await scene.start(both(hanging, configured(links=[link(passes)])), concurrency=1)
     try:
         await scene.feed("bad", count=3)
@@ -123,12 +142,15 @@ async def test_hanging_threads_do_not_take_places_of_the_pool(scene: Scene):
 
 
 @pytest.mark.parametrize("only_through_lib", [True, False])
-async def test_a_thread_that_was_given_up_writes_no_more(scene: Scene, only_through_lib: bool):
+async def test_a_thread_that_was_given_up_writes_no_more(
+    scene: Scene, time_is_up: TimeIsUp, only_through_lib: bool
+):
     """What it stores after its time is refused, even though its run is still held."""
     go_on, refused, arrived = threading.Event(), threading.Event(), asyncio.Event()
     finish = asyncio.Event()
 
     def hangs(vcon_uuid: str, _name: str, _options: Any) -> str:
+        time_is_up()
         go_on.wait(PATIENCE)
         try:
             VconRedis().store_vcon_dict(a_vcon(vcon_uuid, subject="late"))
@@ -151,7 +173,7 @@ async def test_a_thread_that_was_given_up_writes_no_more(scene: Scene, only_thro
     late = link(
         first_hangs,
         "late",
-        timeout=0.05,
+        timeout=HOUR,
         retries=1,
         only_through_lib=only_through_lib,
     )
@@ -194,45 +216,47 @@ async def test_a_link_that_cancels_itself_only_fails(scene: Scene):
     assert "cancelled" in scene.reason("DLQ:in", vcon_uuid)["error"]
 
 
-async def test_the_chains_timeout_ends_the_attempt(scene: Scene):
+async def test_the_chains_timeout_ends_the_attempt(scene: Scene, time_is_up: TimeIsUp):
     """When the chain's time is over, the link under way has failed, and the reason says why."""
-
-    async def hangs(*_: Any) -> str:
-        return await asyncio.get_running_loop().create_future()
-
-    chain = configured(links=[link(passes, "fine"), link(hangs)], timeout=0.5, max_attempts=1)
+    hangs = link(time_is_up.never, "hangs")
+    chain = configured(links=[link(passes, "fine"), hangs], timeout=HOUR, max_attempts=1)
     await scene.start(chain)
     [vcon_uuid] = await scene.feed()
     ended = await scene.ended()
     assert ended.steps == [("fine", "ok"), ("hangs", "failed")]
     reason = scene.reason("DLQ:in", vcon_uuid)
-    assert reason["error"] == "TimeoutError: the chain did not end within 0.5 s"
+    assert reason["error"] == f"TimeoutError: the chain {NOT_IN_TIME}"
     assert reason["step"] == "hangs"
 
 
-async def test_the_chains_timeout_counts_for_storages_too(scene: Scene):
+async def test_the_chains_timeout_counts_for_storages_too(scene: Scene, time_is_up: TimeIsUp):
     """Storages that are done in time are kept; the others have failed."""
+    is_saved = asyncio.Event()
 
     async def hangs(*_: Any) -> None:
+        await is_saved.wait()
+        await turns()  # until it is noted
+        time_is_up()
         await asyncio.get_running_loop().create_future()
 
     async def quick(*_: Any) -> None:
-        return None
+        is_saved.set()
 
     shelves = [storage(quick, "quick"), storage(hangs, "slow")]
-    await scene.start(configured(storages=shelves, timeout=0.5, max_attempts=1))
+    await scene.start(configured(storages=shelves, timeout=HOUR, max_attempts=1))
     [vcon_uuid] = await scene.feed()
     ended = await scene.ended()
     assert sorted(ended.steps) == [("quick", "ok"), ("slow", "failed")]
     assert scene.elements("DLQ:in") == [vcon_uuid]
 
 
-async def test_a_thread_that_was_given_up_runs_no_further_link(scene: Scene):
+async def test_a_thread_that_was_given_up_runs_no_further_link(scene: Scene, time_is_up: TimeIsUp):
     """When the chain's time is over while a sync link hangs, the next one does not run."""
     go_on, threads, later = threading.Event(), [], []
 
     def hangs(vcon_uuid: str, _name: str, _options: Any) -> str:
         threads.append(threading.current_thread())
+        time_is_up()
         go_on.wait(PATIENCE)
         return vcon_uuid
 
@@ -240,7 +264,7 @@ async def test_a_thread_that_was_given_up_runs_no_further_link(scene: Scene):
         later.append(vcon_uuid)
         return vcon_uuid
 
-    chain = configured(links=[link(hangs), link(runs)], timeout=0.1, max_attempts=1)
+    chain = configured(links=[link(hangs), link(runs)], timeout=HOUR, max_attempts=1)
     crew = await scene.start(chain)
     await scene.feed()
     assert (await scene.ended()).steps == [("hangs", "failed")]

@@ -26,6 +26,7 @@ from tests.integration.support.pipeline_fixtures import (
     link,
     storage,
 )
+from tests.time_limits import HOUR, NOT_IN_TIME, TimeIsUp
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -62,21 +63,28 @@ class Deaf:
 
 @pytest.mark.parametrize("place", ["link", "storage", "chain"])
 async def test_a_plugin_that_ignores_its_time_limit_is_left_behind(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, place: str
+    scene: Scene,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    time_is_up: TimeIsUp,
+    place: str,
 ) -> None:
     """The run ends without it, the log names it, and it writes nothing any more."""
     monkeypatch.setattr(calls, "CANCEL_GRACE", 0.01)
     deaf = Deaf()
     chain = {
-        "link": configured(links=[link(deaf.run, "deaf", timeout=0.01)], max_attempts=1),
-        "storage": configured(storages=[storage(deaf.run, "deaf", timeout=0.01)]),
-        "chain": configured(links=[link(deaf.run, "deaf")], timeout=0.01, max_attempts=1),
+        "link": configured(links=[link(deaf.run, "deaf", timeout=HOUR)], max_attempts=1),
+        "storage": configured(storages=[storage(deaf.run, "deaf", timeout=HOUR)]),
+        "chain": configured(links=[link(deaf.run, "deaf")], timeout=HOUR, max_attempts=1),
     }[place]
     crew = await scene.start(chain)
     [vcon_uuid] = await scene.feed()
+    async with asyncio.timeout(PATIENCE):
+        await deaf.arrived.wait()
+    time_is_up()
     ended = await scene.finished()
     assert (ended.status, ended.held) == ("partial" if place == "storage" else "failed", True)
-    assert "did not end within" in str(ended.run["steps"])
+    assert NOT_IN_TIME in str(ended.run["steps"])
     named = [each for each in caplog.records if "ignored its cancellation" in each.message]
     field = "storage" if place == "storage" else "link"
     assert [getattr(each, field) for each in named] == ["deaf"]
@@ -263,16 +271,27 @@ async def test_a_task_factory_of_a_plugin_makes_no_tasks_of_the_worker(
         assert (await scene.finished()).status == "done"
 
 
-async def test_too_much_left_behind_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_much_left_behind_is_told(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, time_is_up: TimeIsUp
+) -> None:
     """By calls in threads and on the event loop, once so many still run."""
     monkeypatch.setattr(calls, "CANCEL_GRACE", 0.01)
     told: list[int] = []
     deaf, end = Deaf(), threading.Event()
+
+    async def hangs(vcon_uuid: str) -> None:
+        time_is_up()
+        await deaf.run(vcon_uuid)
+
+    def hangs_in_thread(_: str) -> None:
+        time_is_up()
+        end.wait(PATIENCE)
+
     asked = calls.PluginCalls(1, scene.redis, 2, lambda: told.append(1))
-    for function, is_async in ((deaf.run, True), (lambda _: end.wait(), False)):
+    for function, is_async in ((hangs, True), (hangs_in_thread, False)):
         assert told == []
         with pytest.raises(TimeoutError):
-            await asked.call(function, "x", is_async=is_async, timeout=0.05)
+            await asked.call(function, "x", is_async=is_async, timeout=HOUR)
     assert told == [1]
     end.set()
     deaf.go.set()

@@ -25,6 +25,7 @@ from tests.integration.support.pipeline_fixtures import (
     tracer,
 )
 from tests.integration.worker.worker_scene import raising, touches
+from tests.time_limits import HOUR
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -97,9 +98,10 @@ def places(error: BaseException, *, is_async: bool) -> dict[str, tuple[Configura
     watched = configured(
         links=[link(fine)], tracers=[tracer(rude, dlq_vcon_on_error=True)], max_attempts=2
     )
+    limited = [link(rude, timeout=HOUR)]
     return {
         "link": (configured(links=[link(rude)], max_attempts=2), "DLQ:in"),
-        "link with a limit": (configured(links=[link(rude, timeout=20)], max_attempts=2), "DLQ:in"),
+        "link with a limit": (configured(links=limited, max_attempts=2), "DLQ:in"),
         "storage": (configured(storages=[storage(rude)]), "DLQ:storage:shelf"),
         "tracer": (watched, "DLQ:in"),
     }
@@ -195,7 +197,7 @@ async def test_an_odd_return_value_fails_the_attempt(scene: Scene, value: object
     def returns(*_: Any) -> object:
         return value
 
-    for run, limit in ((returns, None), (returns, 20.0), (returns_async, None)):
+    for run, limit in ((returns, None), (returns, HOUR), (returns_async, None)):
         crew = await scene.start(configured(links=[link(run, timeout=limit)], max_attempts=1))
         [vcon_uuid] = await scene.feed()
         assert (await scene.finished()).status == "failed"

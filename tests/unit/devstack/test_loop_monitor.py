@@ -32,8 +32,8 @@ async def test_a_turn_that_computes(tmp_path: Path) -> None:
 
 async def test_a_thread_that_computes() -> None:
     """It does not count as the loop's CPU time: the loop waits for it meanwhile."""
-    monitor = LoopMonitor()
     before = time.thread_time()
+    monitor = LoopMonitor()
     await asyncio.to_thread(compute)
     used = time.thread_time() - before
     assert monitor.stop().cpu <= used

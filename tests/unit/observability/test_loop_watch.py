@@ -120,26 +120,48 @@ async def test_what_is_no_task_is_told_by_its_place(
     assert "test_loop_watch.py" in lines.lines[0]["error"]
 
 
+class Clock:
+    """The time of the dispatcher, which passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        """As in the module `time`."""
+        return self.now
+
+    def pass_time(self) -> None:
+        """Longer than a step may take."""
+        self.now += 2 * loop_watch.BLOCKED_AFTER
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The dispatcher's clock."""
+    monkeypatch.setattr(dispatcher, "time", clock := Clock())
+    return clock
+
+
 async def test_an_action_that_has_blocked_is_named_with_its_seconds(
-    lines: Lines, monkeypatch: pytest.MonkeyPatch
+    lines: Lines, clock: Clock
 ) -> None:
     """Also one that let no other thread run meanwhile; one line for each step that was long."""
-    monkeypatch.setattr(dispatcher, "BLOCKED_AFTER", 0.05)
-    assert (await answer(lambda: time.sleep(0.06))).status_code == 200
+    assert (await answer(clock.pass_time)).status_code == 200
     [line] = lines.lines
     assert (line["msg"], line["action"], line["ref"]) == (
         *("event loop was blocked", "Stuck"),
         "ref-1",
     )
-    assert line["seconds"] > 0
+    assert line["seconds"] == clock.now
 
 
-async def test_waiting_is_no_blocking(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_is_no_blocking(lines: Lines, clock: Clock) -> None:
     """A coroutine may take its time; what it gets, gives and raises is as without the measure."""
-    monkeypatch.setattr(dispatcher, "BLOCKED_AFTER", 0.2)
 
     async def work() -> int:
-        await asyncio.sleep(0.25)
+        passed = asyncio.Event()
+        asyncio.get_running_loop().call_soon(lambda: (clock.pass_time(), passed.set()))
+        await passed.wait()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await asyncio.Event().wait()
@@ -151,7 +173,7 @@ async def test_waiting_is_no_blocking(lines: Lines, monkeypatch: pytest.MonkeyPa
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert lines.lines == []
+    assert (lines.lines, clock.now > 0) == ([], True)
 
 
 async def _awaited(work: Any) -> Any:
@@ -185,8 +207,10 @@ async def test_time_is_up_when_the_loop_turns() -> None:
 async def test_a_blocked_loop_is_no_outage_of_postgres() -> None:
     """A call in a thread was done while the loop was blocked for longer than the call may take."""
     calls = BoundedCalls("calls", threads=1, waiting=0, seconds=0.2)
-    calling = asyncio.create_task(calls(lambda: "done"))
+    begun = threading.Event()
+    calling = asyncio.create_task(calls(lambda: (begun.set(), "done")[1]))
     await asyncio.sleep(0)
+    begun.wait(PATIENCE)
     time.sleep(0.4)  # noqa: ASYNC251 -- what a careless action does
     assert await calling == "done"
     calls.close()

@@ -11,6 +11,9 @@ LEAST = 30
 """Seconds: nothing in the suite takes so long at one place, also beside several other processes."""
 NAMES = re.compile(r"(PATIENCE|CEILING|CEILING_SECONDS|DONE_SECONDS)")
 EXPECTED = "TimeoutError"
+BUILDERS = {"link", "storage", "configured", "step_to", "calls.call"}
+"""What makes a step or a chain, or calls a plugin; see `tests/time_limits.py`."""
+DEFAULTS = {"CALL_SECONDS", "CHAIN_SECONDS"}
 
 
 def short(tree: ast.Module) -> list[ast.AST]:
@@ -28,11 +31,26 @@ def short(tree: ast.Module) -> list[ast.AST]:
                 is_ceiling = NAMES.fullmatch(name) is not None
             case ast.Call(args=[ast.Constant(value=seconds)]):
                 is_ceiling = ast.unparse(node.func) == "asyncio.timeout" and seconds is not None
+            case ast.Call() if (limit := limit_of_a_plugin(node)) is not None:
+                is_ceiling, seconds = True, limit
             case _:
                 continue
         if is_ceiling and seconds < LEAST:
             found.append(node)
     return found
+
+
+def limit_of_a_plugin(call: ast.Call) -> float | None:
+    """The seconds that a chain or the call of a plugin gets as a literal."""
+    name = ast.unparse(call.func)
+    values = [word.value for word in call.keywords if word.arg == "timeout" and name in BUILDERS]
+    match call.args:
+        case [_, ast.Constant(value=str(what)), value] if what in DEFAULTS:
+            values.append(value)
+    for value in values:
+        if isinstance(value, ast.Constant) and isinstance(value.value, int | float):
+            return value.value
+    return None
 
 
 def test_every_ceiling_is_high() -> None:
@@ -59,5 +77,9 @@ async def test():
             pass
     async with asyncio.timeout(60), asyncio.timeout(None):
         pass
+    configured(links=[link(hangs, timeout=0.05)], timeout=None)
+    monkeypatch.setattr(model, "CALL_SECONDS", 0.1)
+    configured(links=[link(hangs, timeout=HOUR)], timeout=60)
+    asked(timeout=0.05)
 """
-    assert lines(ast.parse(text)) == [2, 4]
+    assert lines(ast.parse(text)) == [2, 4, 11, 12]
