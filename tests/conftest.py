@@ -34,6 +34,8 @@ settings.register_profile("long", settings.get_profile("house"), max_examples=10
 settings.load_profile("house")
 TEMPLATE = "patchcord_template"
 _numbers = count(1)
+CONNECT_SECONDS = 15
+"""In place of the service's 2: a test must not fail because the machine stops for 3 of them."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -61,10 +63,12 @@ def _encodable(text: str) -> str:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     """The session's PostgreSQL; tests that stop or kill a server start their own."""
+    from core.db.driver import arguments
     from devstack.servers.folders import temporary_folder
     from devstack.servers.postgres import Postgres
 
-    with temporary_folder() as folder:
+    with temporary_folder() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setitem(arguments.CONNECT, "connect_timeout", CONNECT_SECONDS)
         server = Postgres.start(folder, fsync=False)
         yield server
         server.stop()

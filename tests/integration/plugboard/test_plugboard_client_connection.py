@@ -129,15 +129,17 @@ async def test_a_half_dead_connection_is_dropped() -> None:
 
 @each_version
 async def test_heartbeats_keep_an_idle_connection(vsn: str) -> None:
-    """Heartbeats are answered and keep the Plugboard from closing an idle socket."""
-    async with consumer(Echo, vsn=vsn, heartbeat=(0.02, 5.0), idle_timeout=1.0) as running:
+    """Heartbeats are answered and count as traffic, without which the Plugboard closes a socket."""
+    async with consumer(Echo, vsn=vsn, heartbeat=(0.02, 60.0)) as running:
         first = await running.joined()
+        began = first.last_traffic
 
         def beats() -> int:
             return sum("heartbeat" in frame for frame in map(str, first.received))
 
         await running.board.wait_for(lambda: beats() >= 5)
         assert first.joined
+        assert first.last_traffic > began
 
 
 async def test_what_makes_no_sense_is_survived() -> None:

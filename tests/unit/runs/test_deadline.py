@@ -3,9 +3,11 @@
 import asyncio
 import math
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from pipeline.runs import call_scope
 from pipeline.runs.call_scope import MovingLimit, remaining, time_limit
 
 
@@ -42,13 +44,15 @@ async def test_it_ends_what_takes_too_long() -> None:
     assert limit.expired()
 
 
-async def test_a_moving_limit_counts_from_the_last_step() -> None:
+async def test_a_moving_limit_counts_from_the_last_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked when the first step would be out of time, and again for each that began since."""
     asked: list[float] = []
+    clock = SimpleNamespace(perf_counter=lambda: 100.0, monotonic=time.monotonic)
+    monkeypatch.setattr(call_scope, "time", clock)
 
     def began() -> float:
-        asked.append(time.perf_counter())
-        return asked[-1] if len(asked) < 4 else asked[-1] - 3600
+        asked.append(100.0 if len(asked) < 3 else 99.0)
+        return asked[-1]
 
     with pytest.raises(TimeoutError):
         async with MovingLimit(0.01, began):

@@ -51,7 +51,12 @@ def get(vcon_uuid, opts):
     return {"subject": (KEPT / vcon_uuid).read_text()}
 """
 """A storage whose `save` understands half a reply, and whose `get` does not."""
-HANGS = "import time\ndef run(vcon_uuid, link_name, opts):\n    while True:\n        pass\n"
+HANGS = """
+async def run(vcon_uuid, link_name, opts):
+    {begun}
+    while True:
+        pass
+"""
 
 
 @pytest.fixture
@@ -156,16 +161,26 @@ def test_a_module_that_ends_its_process(
     assert found["run twice"].verdict.seen == "a chain cannot load it"
 
 
+@pytest.fixture
+def begun(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A statement of a plugin that hangs after it: only then the second for its answer begins."""
+    answer: Any = subject.Subject.answer
+
+    def answer_from_then(self: Any, within: float) -> Any:
+        ends = time.monotonic() + 60
+        while not (folder / "begun").exists() and not self.answered() and time.monotonic() < ends:
+            time.sleep(0.01)
+        return answer(self, min(within, 1.0))
+
+    monkeypatch.setattr(subject.Subject, "answer", answer_from_then)
+    return f"import pathlib; pathlib.Path({str(folder / 'begun')!r}).touch()"
+
+
 def test_a_plugin_that_hangs_does_not_hang_the_kit(
-    folder: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    folder: Path, redis_url: str, begun: str
 ) -> None:
     """Its process is killed; the verdict names the line where it was."""
-    monkeypatch.setattr(subject, "GRACE", 0.5)
-    (folder / "hangs.py").write_text(HANGS.replace("def run", "async def run"))
-    run: Any = subject.Subject.run
-    monkeypatch.setattr(
-        subject.Subject, "run", lambda self, document, **how: run(self, document, seconds=0.5)
-    )
+    (folder / "hangs.py").write_text(HANGS.format(begun=begun))
     found = verdicts(Case("hangs", "link"), redis_url, "vCon gone", "run twice")
     assert found["vCon gone"].verdict.seen == "no answer within 1 s"
     assert found["vCon gone"].verdict.where.startswith("hangs.py:")
@@ -173,19 +188,10 @@ def test_a_plugin_that_hangs_does_not_hang_the_kit(
 
 
 def test_an_import_that_hangs(
-    folder: Path,
-    redis_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    folder: Path, redis_url: str, begun: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The line is named at which it does."""
-    ask: Any = subject.Subject.ask
-    monkeypatch.setattr(
-        subject.Subject,
-        "ask",
-        lambda self, command: ask(self, command, 1.0 if command == "kind" else 30.0),
-    )
-    (folder / "stuck.py").write_text("import threading\n\nthreading.Event().wait()\n")
+    (folder / "stuck.py").write_text(f"import threading\n{begun}\nthreading.Event().wait()\n")
     assert tried(redis_url, "stuck") == 2
     assert "no answer within 1 s, at " in (told := capsys.readouterr().err)
     assert told.endswith("stuck.py:3\n")
@@ -211,7 +217,7 @@ def test_a_rule_that_outlasts_the_check(
     folder: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its process is killed when the time of the whole check ends; no verdict is given."""
-    (folder / "hangs.py").write_text(HANGS.replace("def run", "async def run"))
+    (folder / "hangs.py").write_text(HANGS.format(begun="pass"))
     run: Any = subject.Subject.run
 
     def run_last(self: Any, document: dict[str, Any], **how: Any) -> Any:
