@@ -8,6 +8,8 @@ known here does no harm.
 The signed bytes are `protected + "." + payload` as they were received; nothing is encoded again.
 """
 
+import hashlib
+from base64 import b64decode
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -123,6 +125,7 @@ def _check(
         besides = "x5u is never fetched; " if "x5u" in header.all else ""
         raise ValueError(f"x5c: {besides}a chain of certificates is needed")
     chain = certificates_of(header.all["x5c"], limits)
+    _check_thumbprints(header, chain[0])
     signature = from_base64url(entry.get("signature"))
     protected = entry.get("protected")
     assert isinstance(protected, str)
@@ -130,6 +133,21 @@ def _check(
     if not _holds(algorithm, _key(chain[0]), f"{protected}.{payload}".encode(), signature):
         raise ValueError("the signature is wrong: the content was changed, or the key is another")
     return chain
+
+
+_THUMBPRINTS = {"x5t": "sha1", "x5t#S256": "sha256"}
+
+
+def _check_thumbprints(header: Joined, leaf: str) -> None:
+    """Check that the header names the certificate that is there.
+
+    Another certificate of the same key may stand for another person. Raises ValueError.
+    """
+    for name, algorithm in _THUMBPRINTS.items():
+        if name in header.all:
+            own = hashlib.new(algorithm, b64decode(leaf), usedforsecurity=False).digest()
+            if from_base64url(header.all[name]) != own:
+                raise ValueError(f"{name}: is not that of the first certificate of x5c")
 
 
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}

@@ -166,6 +166,10 @@ def refusal(**how: Any) -> str:
         ({"header": {"x5c": []}}, "x5c: expected a list of certificates"),
         ({"header": {"x5c": ["AAAA"]}}, "x5c: expected certificates"),
         ({"header": {"x5c": 5}}, "x5c: expected a list of certificates"),
+        ({"header": {"x5c": signer().x5c[::-1]}}, "does not fit the key"),
+        ({"protected": {"x5t#S256": encoded(b"x" * 32)}}, "x5t#S256: is not that of the first"),
+        ({"header": {"x5t": encoded(b"x" * 20)}}, "x5t: is not that of the first certificate"),
+        ({"protected": {"x5t": 5}}, "expected base64url"),
     ],
 )
 def test_what_a_header_may_not_say(how: dict[str, Any], why: str) -> None:
