@@ -48,6 +48,8 @@ async def row_in_redis(
         vcon_uuid, text.encode(errors=ENCODING_ERRORS)
     )
     original = await originals.read(connection, vcon_uuid)
+    if original and not await originals.is_sealed(connection, vcon_uuid):
+        original = None  # another program has laid this document over the one that was signed
     return NewCustody(
         vcon_uuid=vcon_uuid,
         lists=places,

@@ -12,13 +12,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from core.errors import InvalidError
 from pipeline.config.law import LawKey, Trust
 from pipeline.config.model import Chain
 from pipeline.law.reading.forms import Form, Limits, form_of
-from pipeline.vcon.envelope import as_object
+from pipeline.vcon.envelope import as_object, inside
+from pipeline.vcon.normalization import normalised
 from schemas.packed import packed_bytes
 from schemas.uuids import canonical_uuid
+from schemas.vcon import Document
 
 log = logging.getLogger(__name__)
 
@@ -108,3 +112,17 @@ def _text_or(vcon: object, document: Mapping[str, Any]) -> Mapping[str, Any] | b
     """The JSON text of a vCon that came as one, also in gzip: the original is kept as it came."""
     content = packed_bytes(vcon)
     return content if isinstance(content, bytes) else document
+
+
+_OF_RECEIPT = {"created_at", "created_at_source"}
+"""Members of a vCon that came without a time."""
+
+
+def is_unchanged(document: Document, original: bytes) -> bool:
+    """Whether a document is that of the payload of this signed form, in the form of Redis."""
+    payload = inside(orjson.loads(original))
+    if payload is None:
+        return False
+    came = normalised(payload)
+    names = {*document} if "created_at" in came else {*document} - _OF_RECEIPT
+    return came == {name: value for name, value in document.items() if name in names}

@@ -18,6 +18,7 @@ from pipeline.redis_client import originals
 from pipeline.redis_client.client import RedisConnection
 from pipeline.storages.lookup import VconLookup
 from pipeline.vcon.envelope import as_object
+from pipeline.vcon.opened import is_unchanged
 from schemas.operator.law.verification import VerifiedSigner, VerifyQuery, VerifyResult
 from schemas.uuids import canonical_uuid
 
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 VERIFY = Operation(
     "verify", "Verify the signatures of a vCon", VerifyQuery, VerifyResult, people=True
+)
+
+LAID_OVER = (
+    "warning: the document here is not the signed one: another program has changed it;"
+    " chains with verify: required refuse it"
 )
 
 
@@ -53,15 +59,22 @@ class Verification:
             UnavailableError: Redis cannot be reached.
         """
         given: Any = query.vcon
+        is_changed = False
         if query.vcon_uuid is not None:
             document = await self._lookup.find(query.vcon_uuid)
             original = await originals.read(self._connection, query.vcon_uuid)
             given = document if original is None else original
+            if original is not None and not await originals.is_sealed(
+                self._connection, query.vcon_uuid
+            ):
+                is_changed = not await one_at_a_time(is_unchanged, document, original)
         law = self._configuration.config.law
         trust = Trust() if law is None else law.trust
         result = await one_at_a_time(_result, given, trust, self._most_bytes)
         if query.vcon_uuid is not None and result.vcon_uuid is None:
             result.vcon_uuid = query.vcon_uuid
+        if is_changed:
+            result.findings.append(LAID_OVER)
         return result if query.original else result.model_copy(update={"original": None})
 
 

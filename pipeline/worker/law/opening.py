@@ -23,9 +23,8 @@ from pipeline.runs.run_state import RunState, current_run
 from pipeline.runs.vcon_store import VconStore
 from pipeline.vcon.envelope import MOST_BYTES, critical_names
 from pipeline.vcon.normalization import dated, normalised
-from pipeline.vcon.opened import AtDoor, at_door
+from pipeline.vcon.opened import AtDoor, at_door, is_unchanged
 from pipeline.vcon.validation import findings
-from pipeline.worker.law.outgoing import is_unchanged
 
 NO_ORIGINAL = (
     "The vCon is not verified, as chain {} demands (verify: required): it has no signed original;"

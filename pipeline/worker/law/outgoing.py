@@ -33,14 +33,11 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.lease import Checkpoints
 from pipeline.runs.run_state import RunState
 from pipeline.runs.vcon_store import VconStore
-from pipeline.vcon.envelope import inside, is_envelope, with_address
-from pipeline.vcon.normalization import normalised
+from pipeline.vcon.envelope import is_envelope, with_address
+from pipeline.vcon.opened import is_unchanged
 
 UNSENT_SECONDS = 7 * 86_400
 """Seconds that a version stays whose run does not end as it was about to."""
-
-_OF_RECEIPT = {"created_at", "created_at_source"}
-"""Members of a vCon that came without a time."""
 
 type Document = dict[str, Any]
 
@@ -134,16 +131,6 @@ def _made(
     text = orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)
     form = "encrypted" if egress.encrypt_for else "signed"
     return Version(vcon_uuid, dict(whole), form, hashlib.sha256(text).hexdigest(), len(text))
-
-
-def is_unchanged(document: Document, original: bytes) -> bool:
-    """Whether a document is that of the payload of this signed form, in the form of Redis."""
-    payload = inside(orjson.loads(original))
-    if payload is None:
-        return False
-    came = normalised(payload)
-    names = {*document} if "created_at" in came else {*document} - _OF_RECEIPT
-    return came == {name: value for name, value in document.items() if name in names}
 
 
 def _note(live: RunState, version: Version, key: LawKey) -> None:

@@ -12,6 +12,7 @@ import pytest
 from actions.verify_vcon import VerifyVcon
 from core.errors import UnknownNameError
 from pipeline.redis_client import keys
+from pipeline.vcon.normalization import normalised
 from tests.integration.support.operator_scene import OperatorScene, operator
 from tests.signed_vcons import UUID, alone, certify, current, plain, rsa_key, signed
 
@@ -49,12 +50,16 @@ async def test_the_action(operator: OperatorScene, given: dict[str, Any]) -> Non
         client: Any = SimpleNamespace(service=None, pipeline=SimpleNamespace(operator=api))
         with pytest.raises(UnknownNameError):
             await VerifyVcon(vcon_uuid=UUID).run(client, None)
-        kept = orjson.dumps(plain(vcon="0.4.0", created_at="2026-11-20T12:00:00Z"))
+        kept = orjson.dumps(normalised(plain()) | {"created_at": "2026-11-20T12:00:00Z"})
         operator.redis.execute_command("JSON.SET", keys.vcon(UUID), ".", kept)
         assert not (await VerifyVcon(vcon_uuid=UUID).run(client, None)).fields["verified"]
         operator.redis.set(keys.signed(UUID), text)
         found = (await VerifyVcon(vcon_uuid=UUID, original=True).run(client, None)).fields
         assert (found["verified"], found["original"]) == (True, text.decode())
+        assert not any("another program" in each for each in found["findings"])
+        operator.redis.execute_command("JSON.SET", keys.vcon(UUID), "$.subject", '"laid over"')
+        found = (await VerifyVcon(vcon_uuid=UUID).run(client, None)).fields
+        assert "another program has changed it" in found["findings"][-1]
         wrong = {**given, "payload": signed(plain(subject="x"))["payload"]}
         found = (await VerifyVcon(vcon=wrong).run(client, None)).fields
         assert (found["verified"], found["original"]) == (False, None)

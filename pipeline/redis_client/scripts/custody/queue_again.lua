@@ -85,8 +85,20 @@ if is_newer and document == '' then
   return {'stage'}
 end
 
+local function put_its_original()
+  local put = signed ~= '' and put_original(uuid, signed)
+  if put then
+    redis.call('HSET', about, 'original', signed)
+  end
+  return put
+end
+
 if not is_newer then
-  drop_offered(uuid, signed)
+  -- the row with the document may be of a plain duplicate
+  local is_wanted = original_of(uuid) == '' and redis.call('HGET', about, 'digest') == digest
+  if not (is_wanted and put_its_original()) then
+    drop_offered(uuid, signed)
+  end
 else
   local gone = put_document(uuid, document, not here)
   if gone then
@@ -98,9 +110,8 @@ else
     redis.call('HSET', about, 'bytes', ARGV[12])
   end
   local before = redis.call('HGET', about, 'digest')
-  if signed ~= '' and put_original(uuid, signed) then
-    redis.call('HSET', about, 'original', signed)
-  elseif before ~= digest then
+  local has_original = put_its_original()
+  if not has_original and before ~= digest then
     if_usable('string', 'DEL', 'pc:signed:' .. uuid)
   end
   if before and before ~= digest then
@@ -130,8 +141,7 @@ else
   if ARGV[10] ~= '' then
     redis.call('HSET', about, 'received', ARGV[10])
   end
-  redis.call('HDEL', about, 'seal')
-  if redis.call('EXISTS', 'pc:signed:' .. uuid) == 1 then
+  if has_original then
     seal(uuid)
   end
 end

@@ -79,12 +79,17 @@ end
 local carried_out = request ~= '' and redis.call('GET', request)
 local same = here and is_this(redis.call('HGET', about, 'digest'))
 
+-- Whether the original that was offered becomes that of a vCon which is here.
+local kept = same and signed ~= '' and original_of(uuid) or ''
+local stays_kept = kept ~= '' and (stays == '*' or stays == kept)
+local replaces = same and signed ~= '' and signed ~= kept and not stays_kept
+
 -- Lists that wait for a run of this content without a row, such as of one that came in while Postgres
--- was away; a run that has begun knows no row that comes later.
+-- was away, or whose row does not have the original; a run that has begun knows no row that comes later.
 local bare = {}
 if ref ~= '' and same and redis.call('HEXISTS', 'pc:locks', uuid) == 0 then
   for i = first_list, first_list + n - 1 do
-    if redis.call('HEXISTS', about, 'custody:' .. ARGV[i]) == 0
+    if (replaces or redis.call('HEXISTS', about, 'custody:' .. ARGV[i]) == 0)
       and redis.call('SISMEMBER', holds, ARGV[i]) == 1 then
       bare[#bare + 1] = ARGV[i]
     end
@@ -211,8 +216,7 @@ if not same then
     redis.call('HSET', 'pc:owners', uuid, its)
   end
 end
-local kept = same and signed ~= '' and original_of(uuid) or ''
-if kept ~= '' and (stays == '*' or stays == kept) then
+if stays_kept then
   drop_offered(uuid, signed)
 elseif signed ~= '' and put_original(uuid, signed) then
   noted[#noted + 1], noted[#noted + 2] = 'original', signed
