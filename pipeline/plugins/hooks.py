@@ -5,7 +5,7 @@ operator replaces those files; here `hooks` in config.yml names modules. Without
 module of one of the three names on the path is used, as it is there.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from types import ModuleType
@@ -114,17 +114,18 @@ def hooks_wanted(config: PipelineConfig) -> list[HookSpec]:
     return [HookSpec(name, name) for name in _replaced()]
 
 
-def notes_on_hooks(config: PipelineConfig, passed_over: Container[str] = ()) -> list[str]:
-    """Which modules on the path are used as hooks, or why one is not.
-
-    `passed_over` are those without a function of hooks.
-    """
+def notes_on_hooks(config: PipelineConfig, loader: HookLoader) -> list[str]:
+    """Which modules on the path are used as hooks, or why one is not, and what no basis gates."""
+    ungated = []
+    if config.law is not None and config.law.basis is not None:
+        text = "on_vcon_created gets every vCon that comes in, also one that the law withholds"
+        ungated = [f"hooks.{each.name}: {text}" for each in loader.hooks.on_vcon_created]
     if config.hooks is None:
         text = "the module {0!r} on the path is used as a hook; name it in `hooks`, or hooks: {{}}"
-        names = [name for name in _replaced() if name not in passed_over]
-        return [f"hooks: {text.format(name)}" for name in names]
+        names = [name for name in _replaced() if name not in loader.passed_over]
+        return [*ungated, *(f"hooks: {text.format(name)}" for name in names)]
     named = {spec.module for spec in config.hooks.values()}
-    return [
+    return ungated + [
         f"hooks: the module {name!r} is on the path, and not used: this section does not name it"
         for name in _replaced()
         if name not in named

@@ -161,7 +161,7 @@ def load(config: PipelineConfig, installer: Installer = NOTHING) -> Plugins:
     if problems:
         raise ConfigurationError([_with_chains(text, who) for text, who in problems.items()])
     kinds = loaded["links"], loaded["storages"], loaded["tracers"]
-    notes += notes_on_hooks(config, loader.hooks.passed_over)
+    notes += notes_on_hooks(config, loader.hooks)
     return Plugins(*kinds, (*broken.notes, *notes), loader.hooks.hooks, broken.texts)
 
 

@@ -178,6 +178,15 @@ def test_a_replaced_module_on_the_path(make: Make, tmp_path: Path) -> None:
     assert make(hooks={}).plugins.hooks.before_processing == ()
 
 
+def test_a_hook_that_no_basis_gates_is_noted(make: Make, tmp_path: Path) -> None:
+    """Where bases are evaluated: it gets the whole vCon, also one that is withheld."""
+    (tmp_path / "slow_hook.py").write_text("def on_vcon_created(a, b, c): pass\n")
+    hooks = {"mine": {"module": "slow_hook"}}
+    assert make(hooks=hooks).plugins.notes == ()
+    [note] = make(hooks=hooks, law={"basis": {}}).plugins.notes
+    assert note.startswith("hooks.mine: on_vcon_created gets every vCon")
+
+
 def test_modules_of_the_names_that_are_for_something_else(make: Make, tmp_path: Path) -> None:
     """A module without any of the functions, and a folder: neither is a hook, nor an error."""
     (tmp_path / "hook.py").write_text("x = 1\n")
