@@ -59,6 +59,7 @@ PAGES = (
     Page("GET", "/console/vcon/{vcon_uuid}", vcons.vcon),
     Page("GET", "/console/vcon/{vcon_uuid}/content", vcons.content),
     Page("GET", "/console/vcon/{vcon_uuid}/custody", law.custody),
+    Page("GET", "/console/vcon/{vcon_uuid}/signatures", law.signatures),
     Page("GET", "/console/vcon/{vcon_uuid}/json", vcons.document),
     Page("GET", "/console/vcon/{vcon_uuid}/recording/{number}", vcons.recording),
     Page("GET", "/console/erasures", erasures.page),

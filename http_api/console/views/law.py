@@ -25,6 +25,13 @@ async def ledger_check(visit: Visit) -> Response:
     return visit.page("ledger.html", found=found, check=check)
 
 
+async def signatures(visit: Visit) -> Response:
+    """Who signed one vCon, and whether that is right and trusted now."""
+    uuid = visit.uuid("vcon_uuid")
+    found = await visit.perform("verify", {"vcon_uuid": uuid})
+    return visit.page("signatures.html", found=found, uuid=uuid)
+
+
 async def custody(visit: Visit) -> Response:
     """Where one vCon went."""
     page = visit.chosen("after_delivery", "after_event", "limit")

@@ -113,6 +113,7 @@ async def test_values_are_only_text(served: Served, text: str) -> None:
         "/console/failures/x",
         f"/console/vcon/{new_uuid()}",
         f"/console/vcon/{new_uuid()}/custody",
+        f"/console/vcon/{new_uuid()}/signatures",
         "/console/ledger/check",
         *(f"/console/change/{name}?{given}" for name in CHANGES),
     ]

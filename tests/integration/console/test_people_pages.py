@@ -15,6 +15,7 @@ from tests.integration.console.console_scene import READER, Operator, text_of
 from tests.integration.console.test_pages import HOSTILE, checked
 from tests.integration.http_api.http_scene import Served, Start
 from tests.integration.support.pipeline_fixtures import a_vcon, new_uuid
+from tests.signed_vcons import UUID, signed
 
 SOUND = b"RIFF....WAVE"
 
@@ -56,6 +57,18 @@ async def test_a_vcon(served: Served, operator: Operator) -> None:
     assert document.headers["cache-control"] == "no-store"
 
 
+async def test_who_signed_a_vcon(served: Served, operator: Operator) -> None:
+    """Its kept original counts; a document that was laid over it is told."""
+    uuid = await posted(served, uuid=UUID)
+    page = f"/console/vcon/{uuid}/signatures"
+    assert "Who signed it" in await operator.text(f"/console/vcon/{uuid}")
+    assert "it is not signed" in await operator.text(page)
+    served.client.set(keys.signed(uuid), json.dumps(signed()))
+    shown = await operator.text(page)
+    for text in ("Not verified", "CN=signer", "RS256", "not trusted", "another program"):
+        assert text in shown, shown
+
+
 async def test_what_is_no_vcon(operator: Operator) -> None:
     """400 or 404; the page of an unknown vCon says that it is unknown."""
     for path in ("/console/vcon/x", "/console/vcon/..%2F..", "/console/vcon/x/json"):
@@ -75,7 +88,7 @@ async def test_who_sees_people(start: Start, people: str, reader_sees: int) -> N
     async with start(console_people=people) as served, Operator.of(served) as client:
         uuid = await posted(served, dialog=[recording()])
         await client.sign_in(READER)
-        for part in ("content", "json", "recording/0"):
+        for part in ("content", "json", "recording/0", "signatures"):
             answer = await client.get(f"/console/vcon/{uuid}/{part}")
             assert answer.status_code == reader_sees
             assert (NO_PEOPLE in text_of(answer.text)) == (reader_sees == 403)
