@@ -7,8 +7,8 @@ transaction mode requires.
 """
 
 import re
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from typing import Any, LiteralString
 
 from psycopg import BaseConnection, generators
@@ -59,7 +59,7 @@ class Pipelined:
             psycopg.Error: a statement has failed, so none was carried out; or the connection has.
         """
         transformer, pgconn = Transformer(connection), connection.pgconn
-        given = {**parameters, **asdict(limits)}
+        given = {**parameters, "statement": limits.statement, "lock": limits.lock}
         pgconn.enter_pipeline_mode()
         for text, names in self._statements:
             values = [given[name] for name in names]
@@ -85,8 +85,11 @@ def _compiled(statement: LiteralString) -> tuple[bytes, list[str]]:
 
 
 def _format(value: object) -> PyFormat:
-    """Binary for documents; psycopg's own choice for lists is text."""
-    documents = isinstance(value, Sequence) and any(isinstance(each, bytes) for each in value)
+    """Binary for documents; psycopg's own choice for lists is text.
+
+    Only lists are looked through: a text is a sequence, too, and may have 100,000 characters.
+    """
+    documents = isinstance(value, list | tuple) and any(isinstance(each, bytes) for each in value)
     return PyFormat.BINARY if documents else PyFormat.AUTO
 
 

@@ -41,6 +41,22 @@ def a_row(**changes: Any) -> NewCustody:
     return NewCustody(str(uuid4()), ["one"], **{"document": b"{}", **changes})
 
 
+class Unread(str):
+    """A text whose characters must not be looked at."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("its characters were looked at")
+
+
+def test_texts_are_not_searched_for_documents(migrated: Database) -> None:
+    """A batch of runs is a text of up to a megabyte: a look at each character took most of it."""
+    assert migrated.in_pipeline(Pipelined("SELECT %(text)s::text"), {"text": Unread("it")}) == [
+        [("it",)]
+    ]
+
+
 def test_parameters_of_each_type(migrated: Database) -> None:
     """Documents are binary; empty lists, None in lists, and texts with SQL in them arrive."""
     given = {
