@@ -4,10 +4,10 @@ All times are by Postgres' clock. A step of a recovery is one transaction under 
 one replica at a time works at it, and another goes on where a killed one has stopped.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, LiteralString
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -17,11 +17,11 @@ from core.db.database import Database
 from core.observability.storable_text import storable_json
 
 _RECOVERY_LOCK = 0x7063_5F72_6563_6F76
-_READ = text("""
+_READ: LiteralString = """
 SELECT name, server, generation, counter, seen_by, recovery, kept,
     extract(epoch FROM now() - seen_at)::double precision
 FROM redis_identity WHERE number = 1
-""")
+"""
 _REFRESH = text("""
 UPDATE redis_identity
 SET counter = greatest(counter, :counter), seen_at = now(), seen_by = :seen_by
@@ -64,7 +64,7 @@ class IdentityStep:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.row = _read(session)
+        self.row = _identity(session.connection().exec_driver_sql(_READ).one_or_none())
 
     def begin(self, name: str, recovery: Mapping[str, Any], seen_by: str) -> None:
         """Note a recovery that begins, in place of another; `name` if there is no row yet."""
@@ -103,8 +103,8 @@ class Identities:
 
     def read(self) -> Identity | None:
         """The row; None before the first Redis was seen."""
-        with self._database.transaction() as session:
-            return _read(session)
+        [rows] = self._database.at_once(_READ, {})
+        return _identity(rows[0] if rows else None)
 
     def refresh(self, row: Identity, counter: int, seen_by: str) -> None:
         """Note that a replica sees the server of the row, with this fencing counter."""
@@ -132,8 +132,7 @@ class Identities:
             yield IdentityStep(session) if is_ours else None
 
 
-def _read(session: Session) -> Identity | None:
-    found = session.execute(_READ).one_or_none()
+def _identity(found: Sequence[Any] | None) -> Identity | None:
     if found is None:
         return None
     name, server, generation, counter, seen_by, recovery, kept, age = found

@@ -73,10 +73,10 @@ UPDATE law_erasures SET due_at = now() + make_interval(secs => :seconds)
 WHERE id = CAST(:id AS uuid) AND ended_at IS NULL AND state <> 'held' AND due_at <= now()
 RETURNING to_jsonb(law_erasures)
 """)
-_DUE = text("""
+_DUE: LiteralString = """
 SELECT CAST(id AS text) FROM law_erasures
-WHERE ended_at IS NULL AND state <> 'held' AND due_at <= now() ORDER BY due_at LIMIT :limit
-""")
+WHERE ended_at IS NULL AND state <> 'held' AND due_at <= now() ORDER BY due_at LIMIT %(limit)s
+"""
 _SAVE = text("""
 UPDATE law_erasure_targets AS known SET state = row.state, attempts = row.attempts,
     due_at = row.due_at, error = row.error, detail = row.detail, tried_at = now(),
@@ -150,11 +150,11 @@ _TOMBSTONES_OF = text("""
 SELECT number, CAST(vcon_uuid AS text), CAST(erasure AS text) FROM law_tombstones
 WHERE vcon_uuid = ANY (CAST(:vcons AS uuid[]))
 """)
-_LATEST = text("SELECT coalesce(max(number), 0) FROM law_tombstones")
-_AFTER = text("""
+_LATEST: LiteralString = "SELECT coalesce(max(number), 0) FROM law_tombstones"
+_AFTER: LiteralString = """
 SELECT number, CAST(vcon_uuid AS text), CAST(erasure AS text) FROM law_tombstones
-WHERE number > :after ORDER BY number LIMIT :limit
-""")
+WHERE number > %(after)s ORDER BY number LIMIT %(limit)s
+"""
 
 type Row = Mapping[str, Any]
 
@@ -254,7 +254,8 @@ class ErasureRows:
 
     def due(self, limit: int) -> list[str]:
         """Erasures that are due, the earliest first."""
-        return [str(each) for each in self._rows(_DUE, limit=limit)]
+        [rows] = self._database.at_once(_DUE, {"limit": limit})
+        return [str(each) for (each,) in rows]
 
     def save(self, erasure: str, targets: Iterable[Row], seconds: float) -> None:
         """Write the states of destinations that are as they were read; the erasure stays taken."""
@@ -323,14 +324,13 @@ class ErasureRows:
 
     def latest_tombstone(self) -> int:
         """The highest number; 0 if there is none."""
-        with self._database.session() as session:
-            return int(session.execute(_LATEST).scalar_one())
+        [[(number,)]] = self._database.at_once(_LATEST, {})
+        return int(number)
 
     def tombstones(self, after: int, limit: int) -> list[Tombstone]:
         """Those with a higher number, in order."""
-        with self._database.session() as session:
-            rows = session.execute(_AFTER, {"after": after, "limit": limit})
-            return [Tombstone(*row) for row in rows]
+        [rows] = self._database.at_once(_AFTER, {"after": after, "limit": limit})
+        return [Tombstone(*row) for row in rows]
 
     def _rows(self, statement: Any, **words: Any) -> list[Any]:
         with self._database.transaction() as session:
