@@ -1,6 +1,8 @@
 """Tests of plugins in this checkout import vcon-server's names and `vcon` as the service can."""
 
+import gc
 import os
+from collections.abc import Generator
 
 import pytest
 
@@ -15,3 +17,14 @@ vcon_library.prepare()
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than cores, since much of the suite is waiting for processes and events."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for garbage in nothing that is collected: it stays to the end, in every process."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
