@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from core.concurrency.thread_pool import in_own_thread
+from core.observability import loop_watch
 from core.observability.loop_watch import LoopWatch
 from core.run_ids import new_run_id
 from pipeline.redis_client.periodic import Once, every
@@ -57,8 +58,9 @@ def test_the_page_lists_the_files_of_the_walk(walks: dict[str, list[str]], name:
     assert set(walks[name]) - set(listed) - set(shared) == set()
 
 
-async def test_what_is_repeated_by_the_clock_is_on_no_walk() -> None:
+async def test_what_is_repeated_by_the_clock_is_on_no_walk(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long a walk takes; what the walk enters itself is on it."""
+    monkeypatch.setattr(loop_watch, "BEAT", 0.02)
     round_over, watch = asyncio.Event(), LoopWatch(60)
 
     async def chore() -> None:
