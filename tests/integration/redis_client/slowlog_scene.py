@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,12 @@ def uuid_at(number: int) -> str:
 def uuids_at(*numbers: int) -> list[str]:
     """The uuids for several numbers."""
     return [uuid_at(each) for each in numbers]
+
+
+@lru_cache(maxsize=ENTRIES // FILLED_AT_ONCE)
+def _uuids(first: int, last: int) -> list[str]:
+    """Those of one command of `fill`: made once for all structures."""
+    return uuids_at(*range(first, last + 1))
 
 
 class Slowlog:
@@ -81,10 +88,14 @@ class Slowlog:
         follow, which are to be timed.
         """
         for first in range(1, count + 1, FILLED_AT_ONCE):
-            numbers = range(first, min(first + FILLED_AT_ONCE, count + 1))
-            words: Iterable[Any] = [prefix + uuid_at(number) + suffix for number in numbers]
+            last = min(first + FILLED_AT_ONCE - 1, count)
+            words: Iterable[Any] = _uuids(first, last)
+            if prefix or suffix:
+                words = [prefix + each + suffix for each in words]
             if score is not None:
-                words = chain.from_iterable(zip(map(score, numbers), words, strict=True))
+                words = chain.from_iterable(
+                    zip(map(score, range(first, last + 1)), words, strict=True)
+                )
             if value is not None:
                 words = chain.from_iterable((each, value) for each in words)
             self._client.execute_command(command, *key, *words)  # type: ignore[no-untyped-call]
