@@ -16,6 +16,7 @@ import pytest
 from redis import Redis
 
 from devstack.service import ENTRYPOINT, ServiceProcess
+from flowlang.connections.tls import web_trust
 from tests.canaries import canary
 from tests.integration.support.pipeline_fixtures import a_vcon
 from tests.integration.support.vcon_server import VconServer
@@ -134,6 +135,7 @@ def http(service: ServiceProcess) -> httpx.AsyncClient:
         headers={"x-conserver-api-token": TOKEN},
         trust_env=False,
         timeout=CEILING,
+        verify=web_trust(),
     )
 
 

@@ -25,6 +25,7 @@ from devstack.chaos.waiting import until
 from devstack.plugboard.server import DevelopmentPlugboard
 from devstack.plugboard.settings import PlugboardSettings
 from devstack.service import ServiceProcess
+from flowlang.connections.tls import web_trust
 from tests.integration.console.console_scene import Operator
 
 COUNTS = {"calls": 15_600, "kept": 400, "crm": 3_000, "vault": 900, "slow": 100}
@@ -243,7 +244,7 @@ class House:
     @asynccontextmanager
     async def console(self) -> AsyncIterator[Operator]:
         """A visitor of the console who has signed in as operator."""
-        async with Operator(base_url=self.api, timeout=60) as visitor:
+        async with Operator(base_url=self.api, timeout=60, verify=web_trust()) as visitor:
             answer = await visitor.sign_in(PASSWORD)
             assert answer.status_code == 303, answer.text
             yield visitor
@@ -251,7 +252,9 @@ class House:
     def http(self) -> httpx.AsyncClient:
         """A client of the HTTP API with the token."""
         headers = {"x-conserver-api-token": API_TOKEN}
-        return httpx.AsyncClient(base_url=f"{self.api}/api", headers=headers, timeout=30)
+        return httpx.AsyncClient(
+            base_url=f"{self.api}/api", headers=headers, timeout=30, verify=web_trust()
+        )
 
 
 def _write(folder: Path) -> Path:

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from devstack.chaos.system.processes import send
 from devstack.servers.ports import HOST
 from devstack.service import ENTRYPOINT, ServiceProcess
+from flowlang.connections.tls import web_trust
 from tests.canaries import canary
 from tests.integration.support.pipeline_fixtures import a_vcon
 from tests.integration.support.plugboard_scene import plugboard
@@ -88,7 +89,7 @@ def conditions(api: ServiceProcess) -> set[str]:
 def client(api: ServiceProcess) -> httpx.AsyncClient:
     """A client with the token."""
     return httpx.AsyncClient(
-        base_url=api.api_url, headers=HEADERS, trust_env=False, timeout=CEILING
+        base_url=api.api_url, headers=HEADERS, trust_env=False, timeout=CEILING, verify=web_trust()
     )
 
 

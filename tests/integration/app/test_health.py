@@ -17,6 +17,7 @@ from app.health import LIMITS, HealthServer
 from app.readiness import Readiness
 from core.db.database import Database
 from core.settings import DatabaseSettings
+from flowlang.connections.tls import web_trust
 
 PATIENCE = 60.0
 
@@ -45,7 +46,9 @@ def server(checks: dict[str, bool]) -> Iterator[HealthServer]:
 def get(server: HealthServer) -> Iterator[Callable[[str], httpx.Response]]:
     """Asks the server on one connection."""
     base = f"http://127.0.0.1:{server.port}"
-    with httpx.Client(base_url=base, trust_env=False, timeout=PATIENCE) as client:
+    with httpx.Client(
+        base_url=base, trust_env=False, timeout=PATIENCE, verify=web_trust()
+    ) as client:
         yield client.get
 
 

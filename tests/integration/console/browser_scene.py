@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from devstack.service import ServiceProcess
+from flowlang.connections.tls import web_trust
 from tests.integration.console.console_scene import OPERATOR, READER
 from tests.integration.http_api.http_scene import HEADER, TOKEN
 from tests.integration.support.pipeline_fixtures import a_vcon
@@ -85,7 +86,9 @@ class Console:
     async def send(self, list_name: str, count: int) -> list[str]:
         """VCons for a list; their uuids."""
         headers = {HEADER: TOKEN}
-        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60) as http:
+        async with httpx.AsyncClient(
+            base_url=self.url, headers=headers, timeout=60, verify=web_trust()
+        ) as http:
             answers = [
                 await http.post("/vcon", params={"ingress_lists": list_name}, json=a_call())
                 for _ in range(count)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import httpx
 
+from flowlang.connections.tls import web_trust
 from tests.integration.http_api.http_scene import Served
 
 OPERATOR = "a-password-of-operators"
@@ -22,7 +23,7 @@ class Operator(httpx.AsyncClient):
     @classmethod
     def of(cls, served: Served, **options: Any) -> Self:
         """Without a session yet."""
-        return cls(base_url=served.url, timeout=60, **options)
+        return cls(base_url=served.url, timeout=60, verify=web_trust(), **options)
 
     async def sign_in(
         self, secret: str = OPERATOR, name: str = "anna", after: str = "/console/audit"

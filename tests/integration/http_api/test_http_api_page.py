@@ -15,6 +15,7 @@ from redis import Redis
 
 from devstack.pages.http_api_page import PAGE, page
 from devstack.service import ServiceProcess
+from flowlang.connections.tls import web_trust
 from http_api.description.answer_table import EXAMPLE
 from tests.integration.http_api.http_scene import Served
 from tests.integration.http_api.page_examples import (
@@ -56,7 +57,7 @@ type Sender = Callable[[str, Path], Awaitable[Answer]]
 
 async def send(command: str, folder: Path) -> Answer:
     """Send what a command would send."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=web_trust()) as client:
         answer = await client.send(as_curl_sends(command, folder))
     return Answer(answer.status_code, dict(answer.headers), answer.text)
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import requests
 
+from flowlang.connections.tls import web_trust
 from tests.integration.http_api.http_scene import HEADER, TOKEN, Served
 from tests.integration.http_api.page_examples import Answer, as_curl_sends, run_curl, run_node
 
@@ -96,7 +97,7 @@ async def test_a_partner_submits_with_curl(
     command, name = CURL[example]
     text = command.replace(HOST, served.url)
     if by == "as curl sends":
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=web_trust()) as client:
             sent = await client.send(as_curl_sends(text, tmp_path))
         answer = Answer(sent.status_code, {}, sent.text)
     elif shutil.which("curl"):
@@ -110,7 +111,7 @@ async def test_a_partner_submits_with_curl(
 async def test_a_vcon_is_submitted_with_the_main_token(served: Served) -> None:
     """`ingress_list`, which vcon-server itself ignores, queues it as the document says."""
     head = {"Content-Type": "application/json", HEADER: TOKEN}
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=web_trust()) as client:
         url = f"{served.url}/vcon?ingress_list=my_ingress"
         answer = await client.post(url, headers=head, content=json.dumps(VCON))
     assert (answer.status_code, answer.json()["uuid"]) == (201, VCON["uuid"])
@@ -151,7 +152,9 @@ async def test_a_partner_submits_with_fetch(served: Served, tmp_path: Path) -> N
 
 async def test_a_vcon_without_a_uuid_is_told_in_todays_words(served: Served) -> None:
     """The document shows the words of Pydantic 1; vcon-server answers those of Pydantic 2."""
-    async with httpx.AsyncClient(headers={HEADER: "customer-api-key-12345"}) as client:
+    async with httpx.AsyncClient(
+        headers={HEADER: "customer-api-key-12345"}, verify=web_trust()
+    ) as client:
         url = f"{served.url}/vcon/external-ingress?ingress_list=customer_data"
         answer = await client.post(url, json={key: VCON[key] for key in VCON if key != "uuid"})
     assert answer.status_code == 422

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from core.operator_interfaces import Call
 from devstack.chaos.system.processes import WorkerProcess, workers_of
 from devstack.service import ServiceProcess
+from flowlang.connections.tls import web_trust
 from pipeline.config.parser import Chain, PipelineConfig
 from pipeline.live_config import Configuration
 from pipeline.operator.pauses import PauseOperations
@@ -68,7 +69,11 @@ class TwoReplicas:
         """Post vCons to a list of one process; their uuids, once all are answered 201."""
         headers = {"x-conserver-api-token": TOKEN}
         async with httpx.AsyncClient(
-            base_url=service.api_url, headers=headers, trust_env=False, timeout=PATIENCE
+            base_url=service.api_url,
+            headers=headers,
+            trust_env=False,
+            timeout=PATIENCE,
+            verify=web_trust(),
         ) as http:
             sent = [
                 http.post("/vcon", params={"ingress_lists": name}, json=a_vcon())

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import httpx
 import requests
 
+from flowlang.connections.tls import web_trust
+
 type Parameters = Mapping[str, Any] | Iterable[tuple[str, str]] | None
 type Pause = Callable[[float], None]
 
@@ -40,7 +42,7 @@ def by_requests(method: str, url: str, **arguments: Any) -> Answer:
 def by_httpx(method: str, url: str, *, data: Any = None, **arguments: Any) -> Answer:
     """A call with `httpx`, which writes JSON without spaces and in UTF-8."""
     try:
-        answer = httpx.request(method, url, content=data, **arguments)
+        answer = httpx.request(method, url, content=data, verify=web_trust(), **arguments)
     except httpx.TransportError as error:
         raise NoAnswerError from error
     return Answer(answer.status_code, answer.content, answer.headers, answer.json)
