@@ -1,4 +1,4 @@
-"""Three replicas with slow, failing and broken plugins, 20,000 vCons, and commands for them."""
+"""Three replicas with slow, failing and broken plugins, 8,000 vCons, and commands for them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from devstack.service import ServiceProcess
 from flowlang.connections.tls import web_trust
 from tests.integration.console.console_scene import Operator
 
-COUNTS = {"calls": 15_600, "kept": 400, "crm": 3_000, "vault": 900, "slow": 100}
+COUNTS = {"calls": 3_600, "kept": 400, "crm": 3_000, "vault": 900, "slow": 100}
 """vCons for each chain: fine ones; stored ones; three causes; a broken storage; a waiting link."""
 CAUSES = 3
 API_TOKEN = "the-token-of-the-http-api"
