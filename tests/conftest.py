@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from tests.browser import browse, chromium
 from tests.canaries import LogSearch, keep_redis
 from tests.emptying import empty
+from tests.prepared.plugin import PreparedStarts
 from tests.time_limits import time_is_up
 
 if TYPE_CHECKING:
@@ -38,9 +39,15 @@ CONNECT_SECONDS = 15
 """In place of the service's 2: a test must not fail because the machine stops for 3 of them."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--executed`: start every service, worker and keeper anew; see `tests.prepared`."""
+    parser.addoption("--executed", action="store_true", help="fork no service; execute it")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """No secret of a test may be in any log."""
+    """No secret of a test may be in any log; services are forked."""
     config.pluginmanager.register(LogSearch())
+    config.pluginmanager.register(PreparedStarts(executed=config.getoption("executed")), "prepared")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,6 +21,8 @@ from devstack.servers.process import ENVIRONMENT, KeptProcess
 from devstack.servers.stack import EmbeddedStack
 from devstack.service import ServiceProcess
 
+pytestmark = pytest.mark.executed  # what an installation executes
+
 ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())[
     "services"

@@ -15,6 +15,8 @@ from devstack.plugboard import Variant
 from devstack.servers.process import KeptProcess
 from tests.integration.support.plugboard_scene import Scene, plugboard
 
+pytestmark = pytest.mark.executed  # what an installation executes
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTED = ROOT / "tests" / "data" / "my_custom_action.py"
 NOT_THE_SERVICE = shutil.ignore_patterns(".*", "__pycache__", "tests", "devstack", "docs")

@@ -22,6 +22,8 @@ from tests.integration.support.pipeline_fixtures import a_vcon
 from tests.integration.support.vcon_server import VconServer
 from tests.unit.support.source_files import ROOT
 
+pytestmark = pytest.mark.executed  # what an installation executes
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 

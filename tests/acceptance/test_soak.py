@@ -6,6 +6,8 @@ import pytest
 
 from devstack import soak
 
+pytestmark = pytest.mark.executed  # memory and files of a service
+
 FAST_LEAK = 0.1
 """Part of its memory; the limit of the whole soak is for an hour."""
 MORE = 5

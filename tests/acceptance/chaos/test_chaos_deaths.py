@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+pytestmark = pytest.mark.executed  # how a service sees that a worker has died
+
 if TYPE_CHECKING:
     from .conftest import Play
 

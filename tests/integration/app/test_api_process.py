@@ -25,6 +25,8 @@ from tests.integration.support.pipeline_fixtures import a_vcon
 from tests.integration.support.plugboard_scene import plugboard
 from tests.integration.support.processes import wait_until_ended
 
+pytestmark = pytest.mark.executed  # the start and end of a service with workers
+
 CEILING = 60.0  # seconds; reached only when something is broken
 TOKEN = canary("api-process-token-71c5")
 KEY = canary("api-process-key-of-a-partner-71c5")

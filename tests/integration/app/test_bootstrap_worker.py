@@ -18,6 +18,8 @@ from app.bootstrap_worker import EXIT_DAMAGED
 from pipeline.redis_client import keys
 from tests.integration.support.pipeline_fixtures import a_vcon
 
+pytestmark = pytest.mark.executed  # the start and end of a worker
+
 ROOT = Path(__file__).parents[3]
 PATIENCE = 60.0  # seconds; a ceiling, reached only when something is broken
 CONFIG = """

@@ -18,6 +18,8 @@ from devstack.service import ENTRYPOINT, ServiceProcess, fetched
 from tests.integration.support.plugboard_scene import Scene, plugboard
 from tests.integration.support.processes import wait_until_ended
 
+pytestmark = pytest.mark.executed  # the start and end of a service
+
 CEILING = 60.0  # seconds; reached only when something is broken
 SCALED = {"RECONNECT_MIN": "0.05", "RECONNECT_MAX": "0.2", "SHUTDOWN_GRACE": "5"}
 

@@ -22,6 +22,8 @@ from pipeline.live_config import Snapshot
 from tests.canaries import canary
 from tests.integration.support.pipeline_fixtures import a_vcon
 
+pytestmark = pytest.mark.executed  # what the kernel shows of a process's environment
+
 ROOT = Path(__file__).parents[3]
 NAMES = ("TOKEN", "POSTGRES_PASSWORD", "CONSERVER_API_TOKEN", "CONSOLE_PASSWORD")
 LOOKING = """

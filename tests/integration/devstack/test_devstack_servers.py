@@ -25,6 +25,8 @@ from devstack.supply import packages
 from tests.canaries import canary
 from tests.integration.support.processes import processes_under
 
+pytestmark = pytest.mark.executed  # servers with their keepers
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to change user")
 
 

@@ -22,6 +22,8 @@ from devstack.servers.valkey import Valkey
 from devstack.supply import packages
 from tests.integration.support.processes import processes_under, wait_until_ended
 
+pytestmark = pytest.mark.executed  # servers with their keepers
+
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 # Owns a stack until it is killed; says where everything is.

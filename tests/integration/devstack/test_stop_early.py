@@ -19,6 +19,8 @@ from devstack.service import ENTRYPOINT, fetched
 from tests.integration.support.pipeline_fixtures import PATIENCE
 from tests.integration.support.plugboard_scene import Scene, plugboard
 
+pytestmark = pytest.mark.executed  # the start of a service
+
 SLOW = """
 import sys, time
 if {where!r} == sys.argv[1:2]:

@@ -16,6 +16,8 @@ from devstack.service import ServiceProcess
 from http_api.description.answer_table import EXAMPLE
 from tests.unit.support.source_files import ROOT
 
+pytestmark = pytest.mark.executed  # what an installation executes
+
 type Unit = dict[str, list[str]]
 
 UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))
