@@ -7,9 +7,10 @@ before it is asked for: the unit tests stay fast.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import functools
+from collections.abc import Callable, Generator, Iterator
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -35,6 +36,7 @@ settings.register_profile("long", settings.get_profile("house"), max_examples=10
 settings.load_profile("house")
 TEMPLATE = "patchcord_template"
 _numbers = count(1)
+PATIENT = {"socket_timeout": 120.0, "socket_connect_timeout": 60.0}
 CONNECT_SECONDS = 15
 """In place of the service's 2: a test must not fail because the machine stops for 3 of them."""
 
@@ -65,6 +67,29 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 def _encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_redis_clients() -> Iterator[None]:
+    """Clients of Redis wait for as long as the tests do; the driver's default is 5 seconds.
+
+    Also where a test asks for an element of a list that comes within a minute.
+    """
+    from redis import connection
+    from redis.asyncio import connection as asynchronous
+
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (connection.AbstractConnection, asynchronous.AbstractConnection):
+            patch.setattr(kind, "__init__", _patient(kind.__init__))
+        yield
+
+
+def _patient(make: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(make)  # the driver asks for the names of its options
+    def made(self: object, *arguments: Any, **options: Any) -> None:
+        make(self, *arguments, **PATIENT | options)
+
+    return made
 
 
 @pytest.fixture(scope="session")

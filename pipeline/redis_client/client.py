@@ -286,7 +286,9 @@ class RedisConnection:
         await self.script("probe", keys.PROBE)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, after what was given before is answered."""
+        if self._pending:
+            await asyncio.sleep(0)  # its flush begins now; after the end it would open a connection
         await asyncio.gather(*self._flushes, return_exceptions=True)
         await self._pools.close()
         self._threads.close()

@@ -244,3 +244,16 @@ async def test_plugins_find_the_connection_of_their_process(redis: RedisConnecti
     connections._installed.clear()
     with pytest.raises(UnavailableError, match="no Redis connection"):
         connections.installed()
+
+
+async def test_what_was_given_before_the_end_is_answered(redis_url: str):
+    """Also a command that is not on its way yet; no connection is opened after the end."""
+    connection = RedisConnection(redis_url)
+    asking = asyncio.create_task(connection.command("SET", "given", "1"))
+    await asyncio.sleep(0)
+    assert connection._pending
+    await connection.close()
+    assert asking.done()
+    assert await asking == "OK"
+    pools = connection._pools._pools
+    assert not any(each.is_connected for pool in pools for each in pool._available_connections)
