@@ -279,7 +279,9 @@ async def walks() -> dict[str, Files]:
 async def _walks() -> dict[str, Files]:
     async with _scene() as (settings, board, service):
         request, partner, posted = await requests_walks(settings, board, service)
-        async with Redis.from_url(os.environ["REDIS_URL"], decode_responses=True) as redis:
+        async with Redis.from_url(
+            os.environ["REDIS_URL"], decode_responses=True, socket_timeout=2 * CEILING_SECONDS
+        ) as redis:
             vcons = await vcons_walk(settings, redis)
         configuration = await configurations_walk(settings)
     return {

@@ -116,7 +116,7 @@ class Installation:
 @pytest.fixture
 def client(redis_url: str) -> Iterator[Redis]:
     """What an outsider sees of Redis."""
-    with Redis.from_url(redis_url, decode_responses=True) as outsider:
+    with Redis.from_url(redis_url, decode_responses=True, socket_timeout=2 * CEILING) as outsider:
         yield outsider
 
 

@@ -63,7 +63,7 @@ class Partners:
     async def arrived(self, name: str) -> str:
         """The next uuid that a chain has passed on."""
         url = self.system.stack.valkey.url
-        async with Redis.from_url(url, decode_responses=True) as redis:
+        async with Redis.from_url(url, decode_responses=True, socket_timeout=2 * PATIENCE) as redis:
             _, vcon_uuid = await redis.blpop([name], timeout=PATIENCE)
         return str(vcon_uuid)
 

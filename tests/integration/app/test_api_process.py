@@ -74,7 +74,9 @@ async def start(
 @pytest.fixture
 async def queues(redis_url: str) -> AsyncIterator[Redis]:
     """What chains read and write."""
-    async with Redis.from_url(redis_url, decode_responses=True) as client:
+    async with Redis.from_url(
+        redis_url, decode_responses=True, socket_timeout=2 * CEILING
+    ) as client:
         yield client
 
 

@@ -147,7 +147,9 @@ async def two_replicas(
         "PYTHONPATH": str(folder),
     }
     async with AsyncExitStack() as stack:
-        queues = await stack.enter_async_context(Redis.from_url(redis_url, decode_responses=True))
+        queues = await stack.enter_async_context(
+            Redis.from_url(redis_url, decode_responses=True, socket_timeout=2 * PATIENCE)
+        )
         both = []
         for name in ("a", "b"):
             words = "api", "--workers", "1"

@@ -361,7 +361,7 @@ async def redis(redis_url: str) -> AsyncIterator[RedisConnection]:
 @pytest.fixture
 def client(redis_url: str) -> Any:
     """The same Redis as an outsider sees it."""
-    with Redis.from_url(redis_url, decode_responses=True) as outsider:
+    with Redis.from_url(redis_url, decode_responses=True, socket_timeout=2 * PATIENCE) as outsider:
         yield outsider
 
 

@@ -16,6 +16,15 @@ BUILDERS = {"link", "storage", "configured", "step_to", "calls.call"}
 DEFAULTS = {"CALL_SECONDS", "CHAIN_SECONDS"}
 MENTIONED = re.compile(rf"\b(timeout(?==)|asyncio\.timeout|{'|'.join(DEFAULTS)}|{NAMES.pattern})\b")
 """Only files with these words are parsed, which takes long."""
+BLOCKING = re.compile(r"\.(blpop|brpop|blmove|bzpopmin|bzpopmax)\b")
+SHARED = "tests/integration/support/pipeline_fixtures.py"
+"""Has a client by which tests of other files wait."""
+
+
+def texts_of_tests() -> dict[str, str]:
+    """Each file of the tests by its path."""
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    return {str(file.relative_to(ROOT)): file.read_text(encoding="utf-8") for file in files}
 
 
 def short(tree: ast.Module) -> list[ast.AST]:
@@ -57,10 +66,25 @@ def limit_of_a_plugin(call: ast.Call) -> float | None:
 
 def test_every_ceiling_is_high() -> None:
     """It is reached only when something is broken, however busy the machine is."""
-    files = sorted((ROOT / "tests").rglob("*.py"))
-    texts = {str(file.relative_to(ROOT)): file.read_text(encoding="utf-8") for file in files}
+    texts = texts_of_tests()
     trees = {name: ast.parse(text) for name, text in texts.items() if MENTIONED.search(text)}
     assert {name: found for name, tree in trees.items() if (found := lines(tree))} == {}
+
+
+def test_a_client_that_waits_for_an_entry_waits_as_long() -> None:
+    """Without `socket_timeout`, redis-py ends a command that blocks after 5 s, whatever it says."""
+    texts = texts_of_tests()
+    waiting = {name for name, text in texts.items() if BLOCKING.search(text)} | {SHARED}
+    found = {name: impatient(ast.parse(texts[name])) for name in waiting}
+    assert len(waiting) > 10
+    assert {name: places for name, places in found.items() if places} == {}
+
+
+def impatient(tree: ast.Module) -> list[int]:
+    """The lines where a client of Redis is made that gives up after 5 s."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    made = [call for call in calls if ast.unparse(call.func) == "Redis.from_url"]
+    return [call.lineno for call in made if "socket_timeout" not in {k.arg for k in call.keywords}]
 
 
 def lines(tree: ast.Module) -> list[int]:
