@@ -44,6 +44,7 @@ from lib.options import vendor_variable
 from lib.plain_calls import plain_too
 from lib.recordings.media import is_at_hand, media
 from lib.vcon.dialogs import Entry
+from lib.web.answers import malformed, reading
 from lib.web.client_library import httpx
 from lib.web.http_retry import VendorError
 from lib.web.json_api import call_json
@@ -170,10 +171,22 @@ async def _transcribed(dialog: Entry, vcon_uuid: str, options: Options) -> dict[
         await asyncio.to_thread(refuse_private, dialog["url"])
         content = {"json": {"url": dialog["url"]}}
     answer = without_none(await _asked(options, content))
-    seconds = round((answer.get("metadata") or {}).get("duration") or 0)
+    with reading(SERVER, "a transcript", answer):
+        transcript = _readable(transcript_of(answer.get("results") or {}))
+        seconds = round((answer.get("metadata") or {}).get("duration") or 0)
     model = str(options.api.get("model", ""))
     await report_usage(options, vcon_uuid, REPORTED, model, "seconds", seconds)
-    return _transcript(answer)
+    if transcript is None:
+        raise VendorError(f"{SERVER} answered without a transcript")
+    return transcript
+
+
+def _readable(transcript: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The transcript, whose text and confidence are of the types that later steps expect."""
+    if transcript is not None and not isinstance(transcript.get("transcript", ""), str):
+        raise TypeError("transcript")
+    confidence_of(transcript or {})
+    return transcript
 
 
 async def _asked(options: Options, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,12 +201,5 @@ async def _asked(options: Options, content: Mapping[str, Any]) -> dict[str, Any]
         **content,
     )
     if not isinstance(answer.body, dict):
-        raise VendorError(f"{SERVER} answered without a transcript")
+        raise malformed(SERVER, "a transcript", answer.body)
     return answer.body
-
-
-def _transcript(body: dict[str, Any]) -> dict[str, Any]:
-    transcript = transcript_of(body.get("results") or {})
-    if transcript is None:
-        raise VendorError(f"{SERVER} answered without a transcript")
-    return transcript

@@ -23,6 +23,7 @@ from lib.ai.transcription import Transcript, Vendor, add_transcripts, combined, 
 from lib.plain_calls import plain_too
 from lib.recordings.audio import GROQ_ENDINGS, MAX_UPLOAD_BYTES, MEBIBYTE, Accepted, Part, uploaded
 from lib.vcon.dialogs import Entry
+from lib.web.answers import reading
 from lib.web.http_client import following_client, kept
 from lib.web.http_retry import HttpRetryOptions, call_vendor
 
@@ -115,4 +116,6 @@ async def _transcribe_part(part: Part, options: Options) -> Transcript:
         options.http_retry,
         SERVER,
     )
-    return transcript_in(answer.model_dump(mode="json"), SERVER)
+    with reading(SERVER, "a transcript", answer):
+        found = answer.model_dump(mode="json", warnings=False)  # the library checks no types
+    return transcript_in(found, SERVER)

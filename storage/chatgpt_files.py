@@ -22,6 +22,7 @@ vCon over 512 MB, and `VendorError` if the last attempt got no answer or an erro
 """
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -36,6 +37,7 @@ from lib.plain_calls import plain_too
 from lib.vcon.fields import created_at, required_uuid
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
+from lib.web.answers import stored_vcon
 from lib.web.http_retry import VendorError, call_vendor, status_of
 
 __all__ = ["Options", "delete", "effect", "get", "only_through_lib", "save"]
@@ -56,6 +58,8 @@ EARLIER = timedelta(days=1)
 """How much earlier than its vCon a file may seem to be: clocks and time zones differ."""
 WITHOUT_CONTENT = ("assistants", "user_data")
 """Purposes whose files OpenAI does not give back."""
+_ID = re.compile(r"[\x21-\x7e]{1,200}")
+"""An id as it can stand in the path of a request."""
 NO_EFFECT = "+ without effect here: nothing is billed by tokens"
 
 AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -111,8 +115,7 @@ async def get(vcon_uuid: str, opts: Given = None) -> Document | None:
         return None
     async for file in _files(options, uuid, None):
         content = await _content(options, file.id)
-        document = orjson.loads(content) if content else None
-        return document if isinstance(document, dict) else None
+        return stored_vcon(SERVER, content)
     return None
 
 
@@ -209,7 +212,8 @@ async def _page(options: Options, after: Mapping[str, Any]) -> Any:
 def _is_file(found: object) -> bool:
     """The library checks no types, and leaves out what an answer lacks."""
     members = (("id", str), ("filename", str), ("created_at", int))
-    return all(isinstance(getattr(found, name, None), kind) for name, kind in members)
+    is_whole = all(isinstance(getattr(found, name, None), kind) for name, kind in members)
+    return is_whole and bool(_ID.fullmatch(getattr(found, "id", "")))
 
 
 async def _uploaded(options: Options, uuid: str, content: bytes) -> str:

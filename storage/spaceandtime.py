@@ -34,6 +34,7 @@ from lib.plain_calls import plain_too
 from lib.vcon.fields import created_at, required_uuid
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
+from lib.web.answers import stored_vcon
 from lib.web.http_retry import HttpRetryOptions, VendorError
 from lib.web.json_api import HttpUrl, call_json
 
@@ -122,8 +123,7 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
 async def get(vcon_uuid: str, opts: Given = None) -> Document | None:
     """The vCon as last saved, or None."""
     text = await _found(Options.of(opts), required_uuid(vcon_uuid))
-    document = orjson.loads(text) if text else None
-    return document if isinstance(document, dict) else None
+    return stored_vcon(SERVER, text)
 
 
 @plain_too

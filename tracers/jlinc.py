@@ -21,6 +21,7 @@ from pydantic import Field, SecretStr
 
 from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
+from lib.web.answers import malformed, reading
 from lib.web.http_client import shared_client
 from lib.web.http_retry import RETRIES, HttpRetryOptions, VendorError, call_vendor
 
@@ -98,8 +99,10 @@ async def _produce(
         },
     }
     answer = await _post(given, "event/produce", event)
-    if not (isinstance(answer, dict) and (answer.get("created") or {}).get("eventId")):
-        raise VendorError("JLINC answered without the id of the event")
+    with reading("JLINC", "the id of the event", answer):
+        made = answer["created"]["eventId"]
+    if not made:
+        raise malformed("JLINC", "the id of the event", answer)
 
 
 def ends(links: Sequence[str], index: int) -> tuple[str, str]:

@@ -85,8 +85,8 @@ VARIABLES = (
     Variable(
         "OPENAI_API_KEY",
         "other meaning",
-        "links take keys from their options only, here and there except for detect_engagement",
-        "in the link's options: OPENAI_API_KEY: ${OPENAI_API_KEY}",
+        "each plugin that asks OpenAI uses it where its options have no credentials; in "
+        "vcon-server only detect_engagement does",
     ),
     Variable(
         "SENTRY_DSN",
@@ -138,7 +138,11 @@ VARIABLES = (
     ),
     Variable("TICK_INTERVAL", "not needed", UNUSED),
     Variable("HOSTNAME", "not needed", UNUSED),
-    Variable("DEEPGRAM_KEY", "not needed", f"{UNUSED}; the link takes the option DEEPGRAM_KEY"),
+    Variable(
+        "DEEPGRAM_KEY",
+        "other meaning",
+        "the key of links.deepgram_link, where its option is unset; vcon-server never uses it",
+    ),
     Variable("WEVIATE_HOST", "not needed", UNUSED),
     Variable("WEVIATE_API_KEY", "not needed", UNUSED),
     Variable("VCON_SORTED_FORCE_RESET", "not needed", UNUSED),

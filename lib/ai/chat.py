@@ -16,6 +16,7 @@ from lib.links.filters import is_included, is_sampled
 from lib.metrics import increment_counter, record_histogram
 from lib.openai_options import OpenAIOptions
 from lib.vcon.dialogs import Document, Entry, analysis_of, dialogs, text_at
+from lib.web.answers import malformed, reading
 from lib.web.http_retry import VendorError
 
 log = logging.getLogger(__name__)
@@ -150,7 +151,9 @@ async def respond(
     asked = {"input": text, "store": False, **request}
     answer = await _asked(options, metric, "responses", asked)
     await _report(options, vcon_uuid, what, answer, ("input_tokens", "output_tokens"))
-    return _text_of("".join(_output_texts(answer)))
+    with reading(SERVER, "text", answer):
+        texts = list(_output_texts(answer))
+    return _text_of("".join(texts))
 
 
 def _output_texts(answer: Entry) -> Iterator[str]:
@@ -207,9 +210,9 @@ async def _asked(
 
 
 def _text_of(text: object) -> str:
-    if not text:
-        raise VendorError(f"{SERVER} answered without text")
-    return str(text)
+    if not text or not isinstance(text, str):
+        raise malformed(SERVER, "text", text)
+    return text
 
 
 def _require_short(text: str) -> None:

@@ -33,7 +33,7 @@ def confidence_of(transcript: Entry) -> float | None:
     """The highest confidence of all channels; None if no channel has one."""
     alternatives = [_first(each) for each in transcript.get("channels") or ()]
     found = [each.get("confidence") for each in alternatives or [transcript]]
-    return max((each for each in found if each is not None), default=None)
+    return max((float(each) for each in found if each is not None), default=None)
 
 
 def _first(channel: Entry) -> Entry:

@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from lib.openai_options import credentials
 from lib.options import vendor_variable
-from lib.web.http_retry import HttpRetry, VendorError
+from lib.web.answers import malformed
+from lib.web.http_retry import HttpRetry
 from lib.web.json_api import call_json
 
 BASE = "https://api.openai.com/v1"
@@ -86,7 +87,7 @@ class OpenAIApi:
             **{**content, body: {"model": model, **content.get(body, {})}},
         )
         if not isinstance(answer.body, dict):
-            raise VendorError(f"{server} answered without an object")
+            raise malformed(server, "an object", answer.body)
         return answer.body
 
     def _url(self, part: str, model: str) -> str:

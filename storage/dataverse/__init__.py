@@ -33,9 +33,10 @@ from lib.vcon.fields import created_at, required_uuid
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
 from lib.web import http_client
+from lib.web.answers import stored_vcon
 from lib.web.client_credentials import KIND
 from lib.web.http_retry import VendorError
-from storage.dataverse.api import NOT_FOUND, call
+from storage.dataverse.api import NOT_FOUND, SERVER, call
 from storage.dataverse.options import Options
 
 __all__ = ["Options", "close", "delete", "effect", "get", "only_through_lib", "save"]
@@ -72,9 +73,7 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
 async def get(vcon_uuid: str, opts: Given = None) -> Document | None:
     """The vCon as last saved, or None."""
     options, uuid = Options.of(opts), required_uuid(vcon_uuid)
-    text = await _text(options, uuid)
-    document = orjson.loads(text) if isinstance(text, str) and text else None
-    return document if isinstance(document, dict) else None
+    return stored_vcon(SERVER, await _text(options, uuid))
 
 
 @plain_too

@@ -45,6 +45,7 @@ from lib.vcon.fields import required_uuid
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
 from lib.web import http_client
+from lib.web.answers import reading
 from lib.web.http_retry import call_vendor
 from storage.elasticsearch.bulk import (
     MOST_BYTES,
@@ -126,8 +127,10 @@ async def delete(vcon_uuid: str, opts: Given = None) -> bool:
         options.http_retry,
         SERVER,
     )
+    with reading(SERVER, "the number of deleted parts", answer.body):
+        deleted = int(answer.body["deleted"])
     await _bulk(options, name, operations({}, [(notes_index(prefix), name)]))
-    return bool(answer["deleted"])
+    return deleted > 0
 
 
 def _registry(options: Options, prefix: str) -> Registry:

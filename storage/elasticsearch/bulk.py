@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from lib.web.answers import reading
 from lib.web.http_retry import VendorError, status_of
 
 SERVER = "Elasticsearch"
@@ -46,10 +47,11 @@ async def sent(
 ) -> list[Exception | None]:
     """Send the changes of several vCons in one request; the error of each, or None."""
     answer = await send([operation for each in given for operation in each.operations])
-    if not answer["errors"]:
-        return [None] * len(given)
-    items = iter(answer["items"])  # in the order of the operations
-    return [_refusal(each, list(islice(items, len(each.operations)))) for each in given]
+    with reading(SERVER, "the results of a bulk request", answer):
+        if not answer["errors"]:
+            return [None] * len(given)
+        items = iter(answer["items"])  # in the order of the operations
+        return [_refusal(each, list(islice(items, len(each.operations)))) for each in given]
 
 
 def splits(error: Exception) -> bool:

@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from lib.web.answers import reading
 from lib.web.http_retry import HttpRetry, call_vendor
 from storage.elasticsearch.parts import (
     Document,
@@ -58,8 +59,9 @@ class Registry:
         note = answer.body if isinstance(answer.body, dict) else {}
         if "_source" not in note:
             return await self._existing(), {"op_type": "create"}
-        version = {f"if{key}": note[key] for key in ("_seq_no", "_primary_term")}
-        return list(note["_source"]["names"]), version
+        with reading(self.server, "the names of indexes that were stored", note):
+            version = {f"if{key}": note[key] for key in ("_seq_no", "_primary_term")}
+            return [str(each) for each in note["_source"]["names"]], version
 
     async def _existing(self) -> list[str]:
         client, pattern = (
@@ -77,7 +79,8 @@ class Registry:
                 extra={"storage": "storage.elasticsearch", "status": answer.meta.status},
             )
         body = answer.body if isinstance(answer.body, dict) else {}
-        return names_of((each["name"] for each in body.get("indices", ())), self.prefix)
+        with reading(self.server, "a list of indexes", body):
+            return names_of([str(each["name"]) for each in body.get("indices", ())], self.prefix)
 
     async def _write(self, names: list[str], version: dict[str, Any]) -> bool:
         """Store the names; False if the document has changed since it was read."""

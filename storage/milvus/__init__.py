@@ -16,12 +16,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from lib.ai.openai_api import OpenAIApi, numbers
 from lib.ai_usage import report_usage
 from lib.metrics import increment_counter
-from lib.openai_client import get_async_openai_client
 from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
-from lib.web.http_retry import call_vendor
+from lib.web.answers import reading
 from storage.milvus import collection
 from storage.milvus.options import Options
 from storage.milvus.texts import facts, text_of
@@ -30,6 +30,8 @@ __all__ = ["Options", "close", "delete", "effect", "only_through_lib", "save"]
 
 only_through_lib = True
 effect = "idempotent"
+
+SERVER = "the embedding server"
 
 type Given = Mapping[str, Any] | Options | None
 
@@ -75,19 +77,24 @@ async def close() -> None:
 
 
 async def _vector(vcon_uuid: str, text: str, options: Options) -> list[float]:
-    client = get_async_openai_client(options.access, timeout=options.timeout)
     model, start = options.embedding_model, text[: options.max_embedding_chars]
-    answer = await call_vendor(
-        lambda: client.embeddings.create(input=start, model=model),
-        options.http_retry,
-        "the embedding server",
-    )
-    tokens = answer.usage.prompt_tokens if answer.usage else 0
+    asked = {"input": start, "encoding_format": "float"}
+    api = OpenAIApi.of(options.access)
+    answer = await api.ask("embeddings", model, server=SERVER, retry=options.http_retry, json=asked)
+    with reading(SERVER, "a vector", answer):
+        vector = [float(each) for each in _listed(answer["data"][0]["embedding"])]
+    tokens = (numbers(answer.get("usage"), "prompt_tokens") or (0,))[0]
     await report_usage(options, vcon_uuid, "MILVUS_EMBEDDING", model, "tokens", tokens)
-    vector = list(answer.data[0].embedding)
     if len(vector) != options.embedding_dim:
         raise ValueError(
             f"embedding_dim is {options.embedding_dim}, but {model} returns vectors of "
             f"{len(vector)} numbers"
         )
     return vector
+
+
+def _listed(value: object) -> list[Any]:
+    """The value, which is a list and no text of digits."""
+    if not isinstance(value, list) or not all(isinstance(each, int | float) for each in value):
+        raise TypeError("no list of numbers")
+    return value

@@ -84,6 +84,7 @@ SMALL_FILES = {
     "pipeline/media/redis_store.py": "one store of media; the others are beside it",
     "pipeline/redis_client/script_texts.py": "the only file that finds and fills Lua texts",
     "pipeline/worker/unclaimed.py": "one duty beside the worker's loop",
+    "lib/openai_client.py": "names of vcon-server, which plugins of third parties import",
     "lib/web/redirects.py": "what a redirect takes to another server, apart from the sending",
     "links/webhook/signature.py": "the algorithm that receivers of webhooks implement",
     "storage/file/threads.py": "one mechanism with its own theory, apart from what is written",
