@@ -36,7 +36,7 @@ settings.register_profile("long", settings.get_profile("house"), max_examples=10
 settings.load_profile("house")
 TEMPLATE = "patchcord_template"
 _numbers = count(1)
-PATIENT = {"socket_timeout": 120.0, "socket_connect_timeout": 60.0}
+PATIENT = {"socket_timeout": 120.0}
 CONNECT_SECONDS = 15
 """In place of the service's 2: a test must not fail because the machine stops for 3 of them."""
 
