@@ -12,12 +12,14 @@ from redis import Redis
 
 from core.errors import RateLimitedError
 from pipeline.config.parser import PipelineConfig
+from pipeline.ingest import outboxes
 from pipeline.ingest.intake import Intake
 from pipeline.ingest.key_cache import hashed
 from pipeline.ingest.partners import KeyLimits
 from pipeline.live_config import Configuration
 from pipeline.plugins.loader import Plugins
 from schemas.ingress_key import ConfiguredKey
+from tests.held_day import hold_day
 from tests.integration.support.partner_scene import ADMIN, MOST, Apis
 from tests.integration.support.pipeline_fixtures import a_vcon
 
@@ -118,8 +120,9 @@ async def test_too_many_requests_are_told_how_long_to_wait(apis: Apis):
     assert await apis.code(a_vcon()) == 200
 
 
-async def test_what_a_key_was_used_for_is_counted(apis: Apis):
+async def test_what_a_key_was_used_for_is_counted(apis: Apis, monkeypatch: pytest.MonkeyPatch):
     """Accepted, bytes, and what was refused by reason."""
+    hold_day(monkeypatch, outboxes)
     key = await asyncio.to_thread(lambda: apis.key("secret-1", requests_per_minute=3))
     busy = a_vcon()
     await apis.push(busy)

@@ -10,8 +10,10 @@ import orjson
 import pytest
 
 from core.errors import BusyError, FullError, InvalidError, ReusedKeyError, UnusableKeyError
+from pipeline.ingest import outboxes
 from pipeline.redis_client.client import RedisConnection
 from schemas.ingested import Ingested
+from tests.held_day import hold_day
 from tests.integration.support.operations_scene import MAX_DEPTH, Operations, operations
 from tests.integration.support.partner_scene import Apis
 from tests.integration.support.pipeline_fixtures import a_vcon, both, configured
@@ -195,8 +197,9 @@ async def test_each_lineage_has_its_own_keys(apis: Apis) -> None:
     assert len(apis.client.keys("pc:request:*")) == 3
 
 
-async def test_a_partner_repeats_and_reuses(apis: Apis) -> None:
+async def test_a_partner_repeats_and_reuses(apis: Apis, monkeypatch: pytest.MonkeyPatch) -> None:
     """As an internal caller does; through the internal API with a key, too."""
+    hold_day(monkeypatch, outboxes)
     key = await asyncio.to_thread(apis.key, "secret-1")
     vcon = a_vcon(subject="first")
     to, secret = ["customer_data"], "secret-1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,11 +14,13 @@ from pipeline.ingest.key_cache import hashed
 from pipeline.minutes.backlog import BacklogSamples
 from pipeline.minutes.counting import MinuteCounts, partner_source, run_sources
 from pipeline.minutes.fields import Field
+from pipeline.operator.numbers import partners
 from pipeline.redis_client import keys
 from schemas.ingress_key import Author, NewKey
 from schemas.operator.partners import Partners
 from schemas.operator.status import Status
 from schemas.operator.steps import SlowSteps
+from tests.held_day import hold_day
 from tests.integration.support.pipeline_fixtures import Scene, configured, link, storage
 
 if TYPE_CHECKING:
@@ -149,14 +151,16 @@ async def test_the_steps_by_their_share(scene: Scene, operator: OperatorScene) -
     assert "\x1b" not in ran.out
 
 
-async def test_partners_today_beside_yesterday(scene: Scene, operator: OperatorScene) -> None:
+async def test_partners_today_beside_yesterday(
+    scene: Scene, operator: OperatorScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One row for a key and what replaced it; the hour is known before Postgres has it."""
     records = PartnerRecords(operator.database)
     author = Author(actor="test")
     first = records.keys.create(NewKey(ingress_list="in", label=HOSTILE), hashed("a"), author)
     second = records.keys.rotate(first.id, hashed("b"), 1, author)
     quiet = records.keys.create(NewKey(ingress_list="second", label="quiet"), hashed("c"), author)
-    now = datetime.now(UTC)
+    now = hold_day(monkeypatch, partners)
     yesterday = now - timedelta(days=1)
     records.ledger.add_usage(now.date(), {first.id: Used(now, 5, 500, {"invalid": 1})})
     records.ledger.add_usage(now.date(), {second.id: Used(now, 2, 200, {"invalid": 2})})
