@@ -252,4 +252,7 @@ def _key_of(certificate: "Certificate") -> "Key":
 def _check_dates(certificate: "Certificate", now: datetime) -> None:
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        raise InvalidError(f"the signer's certificate is valid from {first} to {last} only")
+        raise InvalidError(
+            f"the signer's certificate is valid from {first} to {last} only; once it has ended,"
+            " verify with its public key (openssl x509 -pubkey), if you know that it was not stolen"
+        )
