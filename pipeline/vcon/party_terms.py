@@ -4,7 +4,7 @@ Two spellings of one number, address or name have the same form, and the form of
 
 * tel: E.164, read as a number of the default region where it has no country code; with an extension
   `+12015550123;ext=12`. What is no number of a plan (short codes, internal numbers, sender names)
-  keeps its digits, or its letters in lower case.
+  keeps its digits, or its letters in lower case; a user of SIP with letters keeps the host, too.
 * mailto: in lower case, the domain in its ASCII form.
 * name: NFKC and casefolded, with single spaces. Accents stay: `Jose` is not `José`.
 
@@ -30,6 +30,9 @@ _ROUNDS = 16
 """Repetitions until a form does not change any more, such as `tel:tel:...`."""
 _SCHEME = re.compile(r"(?:tel|callto|sips?):(?://)?", re.IGNORECASE)
 _EXTENSION = re.compile(r";ext=([0-9]+)$")
+_HOST_END = re.compile(r"[;?>]")
+_NAME = re.compile(r"(?!(?:x|ext|tel)[0-9])[^\W\d_]\d|\d[^\W\d_]")
+"""Letters and digits of one word, such as a user's name."""
 _DIALLED = re.compile(r"[^0-9*#+]")
 
 
@@ -99,10 +102,13 @@ def _kept(character: str) -> str:
 
 
 def _number(text: str, region: str) -> str:
+    if "<" in text:  # "Ann" <sip:+12015550123@example.org>
+        text = text.rpartition("<")[2].partition(">")[0] or text
     said = unquote(_SCHEME.sub("", text, count=1)).strip()
-    if "@" in said:  # sip:+12015550123@example.org
-        said = said.partition("@")[0]
-    return _planned(said, region) or _short(said)
+    user, at, host = said.partition("@")
+    if at and any(each.isalpha() for each in user.partition(";")[0]):  # another's at another host
+        return f"{user.casefold()}@{_domain(_HOST_END.split(host, 1)[0])}"
+    return _planned(user, region) or _short(user)
 
 
 @lru_cache(maxsize=4096)  # 10 us a number, and some are in very many vCons
@@ -124,6 +130,8 @@ def _planned(said: str, region: str) -> str | None:
 
 def _short(said: str) -> str:
     """Digits as they are dialled, if there are any; else the letters, as of an SMS's sender."""
+    if _NAME.search(said):
+        return said.casefold()
     dialled = _DIALLED.sub("", said)
     return dialled if any(each.isdigit() for each in dialled) else said.casefold()
 

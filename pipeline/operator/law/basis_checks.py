@@ -59,7 +59,8 @@ def address_fault(name: Literal["tel", "mailto"], value: str, form: str) -> str:
     if name == "tel":
         if not any(each.isalnum() for each in form):
             return "tel: it has neither digits nor letters"
-        is_mail = "@" in value and not form.startswith("+")
+        is_sip = value.strip().lower().startswith(("sip:", "sips:"))
+        is_mail = "@" in value and not is_sip and not form.startswith("+")
         return "tel: it is a mail address; give it as mail" if is_mail else ""
     local, at, domain = form.partition("@")
     if not at and form.lstrip("+").isdigit():

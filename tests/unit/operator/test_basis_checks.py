@@ -57,6 +57,7 @@ def test_without_a_step_that_requires_anything() -> None:
     [
         ("tel", "(201) 555-0123", "", ""),
         ("tel", "sip:+12015550123@example.org", "", ""),
+        ("tel", "sip:ann2@example.org", "", "no number of a numbering plan"),
         ("tel", "4711", "", "no number of a numbering plan (PHONE_REGION=US)"),
         ("tel", "ACME", "", "country code"),
         ("tel", "ann@example.org", "it is a mail address", "numbering plan"),

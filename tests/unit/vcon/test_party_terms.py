@@ -66,6 +66,27 @@ def test_a_sender_without_a_number_keeps_its_letters() -> None:
     assert terms("tel", "tel:MyBank", "US") == ["mybank"]
 
 
+@pytest.mark.parametrize(
+    ("spelling", "form"),
+    [
+        ("SIP:Ann2@Pbx.example;transport=tcp", "ann2@pbx.example"),
+        ("sip:bob2@pbx.example", "bob2@pbx.example"),
+        ('"Ann" <sips:ann@pbx.example>', "ann@pbx.example"),
+        ("sip:ann@b\u00fccher.example", "ann@xn--bcher-kva.example"),
+        ("sip:4711@pbx.example", "4711"),
+        ('"Ann" <sip:+12015550123@pbx.example;user=phone>', "+12015550123"),
+        ("sip:ann2015550123@pbx.example", "ann2015550123@pbx.example"),
+        ("skype:ann2", "skype:ann2"),
+        ("O2", "o2"),
+        ("x12", "12"),
+        ("ext. 12", "12"),
+    ],
+)
+def test_a_name_with_a_digit_is_not_the_number_of_this_digit(spelling: str, form: str) -> None:
+    """Nor is a user the one of the same name at another host: an erasure would be another's."""
+    assert terms("tel", spelling, "US") == [form]
+
+
 @pytest.mark.parametrize("spelling", ["201-555-0123 ext. 12", "tel:+1-201-555-0123;ext=12"])
 def test_an_extension_is_found_with_it_and_without(spelling: str) -> None:
     """A search for the number finds it; the form with it comes first, and is what is searched."""
