@@ -38,14 +38,14 @@ CREATE FUNCTION law_rows_change_once() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     fields text[] := CASE TG_TABLE_NAME
         WHEN 'law_deliveries' THEN ARRAY['ended_at', 'outcome', 'error']
-        WHEN 'law_bases' THEN ARRAY['party']
+        WHEN 'law_bases' THEN ARRAY['party', 'salt']
         ELSE ARRAY['salt', 'forgotten_at'] END;
     before jsonb := to_jsonb(OLD);
     later jsonb := to_jsonb(NEW);
 BEGIN
     IF before - fields = later - fields AND (CASE TG_TABLE_NAME
         WHEN 'law_deliveries' THEN before->>'outcome' IS NULL
-        WHEN 'law_bases' THEN later->>'party' IS NULL
+        WHEN 'law_bases' THEN coalesce(later->>'party', later->>'salt') IS NULL
         ELSE later->>'salt' IS NULL END)
     THEN
         RETURN NEW;
@@ -225,6 +225,7 @@ def _create_bases() -> None:
         sa.Column("id", sa.BigInteger(), autoincrement=True, nullable=False),
         sa.Column("vcon_uuid", _UUID, nullable=True),
         sa.Column("party", _TEXT, nullable=True),
+        sa.Column("salt", _TEXT, nullable=True),
         sa.Column("purpose", _TEXT, nullable=False),
         sa.Column("granted", sa.Boolean(), nullable=False),
         sa.Column("basis", _TEXT, nullable=False),

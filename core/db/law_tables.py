@@ -124,8 +124,8 @@ class CheckpointRecord(Base):
 class BasisRecord(Base):
     """A basis recorded outside of vCons, for a vCon or for a party in all of them.
 
-    Rows are added only; a revocation is a row that does not grant. `party` becomes null when the
-    party is erased.
+    Rows are added only; a revocation is a row that does not grant. `party` of a grant becomes null
+    when the party is erased, and so does the `salt` of what its event says of the party.
     """
 
     __tablename__ = "law_bases"
@@ -137,6 +137,7 @@ class BasisRecord(Base):
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     vcon_uuid: Mapped[UUID | None]
     party: Mapped[str | None]
+    salt: Mapped[str | None]
     purpose: Mapped[str]
     granted: Mapped[bool]
     basis: Mapped[str]

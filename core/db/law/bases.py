@@ -57,19 +57,20 @@ _COLUMNS: LiteralString = (
 )
 _ADD: LiteralString = f"""
 INSERT INTO law_bases (
-    vcon_uuid, party, purpose, granted, basis, granted_at, expires_at, actor, ref
+    vcon_uuid, party, salt, purpose, granted, basis, granted_at, expires_at, actor, ref
 )
-SELECT %(vcon_uuid)s::uuid, %(party)s::text, %(purpose)s::text, %(granted)s::boolean,
-    %(basis)s::text, coalesce(%(granted_at)s::timestamptz, now()), %(expires_at)s::timestamptz,
-    %(actor)s::text, %(ref)s::text
+SELECT %(vcon_uuid)s::uuid, %(party)s::text,
+    CASE WHEN %(granted)s::boolean AND %(party)s::text IS NOT NULL THEN gen_random_uuid()::text END,
+    %(purpose)s::text, %(granted)s::boolean, %(basis)s::text,
+    coalesce(%(granted_at)s::timestamptz, now()),
+    %(expires_at)s::timestamptz, %(actor)s::text, %(ref)s::text
 WHERE NOT EXISTS (SELECT FROM law_tombstones WHERE vcon_uuid = %(vcon_uuid)s::uuid)
 RETURNING {_COLUMNS}
 """  # noqa: S608 -- constant texts
 _EVENT: LiteralString = f"""
 INSERT INTO law_events (event, vcon_uuid, about, digest, commitment)
 SELECT CASE WHEN granted THEN 'vcon_consent_accepted' ELSE 'vcon_consent_revoked' END,
-    vcon_uuid, 'basis:' || id, {BASIS_DIGEST},
-    CASE WHEN granted THEN '' ELSE coalesce({PARTY_COMMITMENT}, '') END
+    vcon_uuid, 'basis:' || id, {BASIS_DIGEST}, coalesce({PARTY_COMMITMENT}, '')
 FROM law_bases WHERE id = %(id)s
 """  # noqa: S608 -- constant texts
 # Of equally new ones a denial comes first.

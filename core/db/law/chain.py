@@ -31,9 +31,11 @@ BASIS_DIGEST: LiteralString = _DIGEST.format(
 )
 """Without the party, which is erased with it."""
 PARTY_COMMITMENT: LiteralString = (
-    "encode(sha256(convert_to('basis:' || id || ':' || party, 'UTF8')), 'hex')"
+    "encode(sha256(convert_to('basis:' || id || ':' || coalesce(salt || ':', '') || party,"
+    " 'UTF8')), 'hex')"
 )
-"""What the event of a denial says of its party, which stays: it protects the person."""
+"""What the event of a basis says of its party. That of a grant has a salt, which an erasure
+forgets; that of a denial stays, since it protects the person."""
 INSERT_EVENTS: LiteralString = """
 INSERT INTO law_events (event, vcon_uuid, about, digest, commitment)
 SELECT event, vcon_uuid, about, digest, commitment

@@ -4,7 +4,7 @@ What can be seen, and what cannot: a changed event no longer has its hash; one t
 its hash is not what the next one follows; a removed one leaves a gap. A row that an event names is
 compared by its digest. A tail that was cut is seen by a checkpoint, of which a copy should be kept
 elsewhere, and by rows whose events are gone. A delivery that has not ended has no event yet. Whose
-a grant is may be erased, and is not compared; of a denial it stays, and is.
+a basis is, is compared, but for a grant of a party that was erased with its salt.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from core.db.database import Database
 from core.db.law.chain import BASIS_DIGEST, DELIVERY_DIGEST, PARTY_COMMITMENT, VERSION_DIGEST
 
 NO_PARTY: LiteralString = "none"
-"""In place of the commitment of a denial whose row has lost its person."""
+"""In place of the commitment of a basis whose row has lost its person."""
 PAGE = 5000
 """Events, or rows, of one statement."""
 _ID: LiteralString = "substring(about FROM '^[a-z]+:([0-9]{1,18})$')::bigint"
@@ -39,7 +39,7 @@ SELECT seq, {_AT}, event, coalesce(vcon_uuid::text, ''), about, digest, commitme
             WHERE law_tombstones.vcon_uuid = law_events.vcon_uuid)
     END,
     CASE split_part(about, ':', 1) WHEN 'basis' THEN (SELECT CASE
-        WHEN granted OR law_bases.vcon_uuid IS NOT NULL THEN ''
+        WHEN law_bases.vcon_uuid IS NOT NULL OR granted AND party IS NULL AND salt IS NULL THEN ''
         ELSE coalesce({PARTY_COMMITMENT}, '{NO_PARTY}') END FROM law_bases WHERE id = {_ID})
     END
 FROM law_events WHERE seq > %(after)s ORDER BY seq LIMIT %(page)s

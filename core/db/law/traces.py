@@ -11,7 +11,7 @@ UPDATE law_salts SET salt = NULL, forgotten_at = now()
 WHERE vcon_uuid = ANY(CAST(:vcons AS uuid[])) AND salt IS NOT NULL
 """)
 _FORGET_PARTY = text("""
-UPDATE law_bases SET party = NULL WHERE party = ANY(CAST(:terms AS text[])) AND granted
+UPDATE law_bases SET party = NULL, salt = NULL WHERE party = ANY(CAST(:terms AS text[])) AND granted
 """)
 
 

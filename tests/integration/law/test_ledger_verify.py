@@ -110,7 +110,7 @@ def test_the_first_row_is_named(written: Ledger) -> None:
 
 
 @pytest.mark.parametrize("is_earlier", [False, True])
-def test_whose_a_denial_is_cannot_be_changed(ledger: Ledger, is_earlier: bool) -> None:
+def test_whose_a_basis_is_cannot_be_changed(ledger: Ledger, is_earlier: bool) -> None:
     """An event of an earlier version does not name the party: only its loss is found then."""
     bases = Bases(ledger.database)
     bases.add(new("one", granted=False))
@@ -118,7 +118,10 @@ def test_whose_a_denial_is_cannot_be_changed(ledger: Ledger, is_earlier: bool) -
     if is_earlier:
         ledger.as_superuser(f"UPDATE law_events SET commitment = ''; {_ANEW}")
     assert ledger.verified().findings == []
-    ledger.execute("UPDATE law_bases SET party = NULL WHERE granted")  # as an erasure does
+    others = [] if is_earlier else ["basis 2 is no longer about its person: event 2 is about it"]
+    for change in ("party = 'one'", "salt = NULL", "salt = '00'"):
+        assert ledger.found_after(f"UPDATE law_bases SET {change} WHERE granted") == others
+    ledger.execute("UPDATE law_bases SET party = NULL, salt = NULL WHERE granted")  # an erasure
     assert ledger.verified().findings == []
     lost = ["basis 1 is no longer about its person: event 1 is about it"]
     changed = "UPDATE law_bases SET party = {0} WHERE NOT granted"
