@@ -23,7 +23,7 @@ from pipeline.worker.slots.limits import ASYNC as ASYNC_SLOTS
 def _plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No service, and fresh imports of the aliases."""
     monkeypatch.setattr("lib.vcon_server.settings._host", [])
-    monkeypatch.setattr("lib.vcon_server.config._read", list(config._read))
+    monkeypatch.setattr("lib.vcon_server.config._read", [config._as_written])
     monkeypatch.setattr("pipeline.config.yaml_file._in_force", [])
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     _forget()
