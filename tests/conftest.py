@@ -49,7 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """No secret of a test may be in any log; services are forked."""
     config.pluginmanager.register(LogSearch())
-    config.pluginmanager.register(PreparedStarts(executed=config.getoption("executed")), "prepared")
+    config.pluginmanager.register(
+        PreparedStarts(executed=config.getoption("executed", default=False)), "prepared"
+    )
 
 
 @pytest.hookimpl(wrapper=True)
