@@ -22,7 +22,7 @@ from core.concurrency.thread_pool import BoundedCalls
 from pipeline.admin.runs import Runs
 from pipeline.config.law import EgressLaw
 from pipeline.config.model import RetryBackoff
-from pipeline.config.parser import Chain, LinkStep, PipelineConfig, PluginSpec, StorageSpec
+from pipeline.config.parser import Chain, LinkStep, PluginSpec, StorageSpec
 from pipeline.destinations.gate import DestinationGate
 from pipeline.ingest.intake import Intake
 from pipeline.live_config import Configuration
@@ -45,6 +45,7 @@ from pipeline.worker.tracers import Tracers
 from pipeline.worker.worker import Worker
 from schemas.run import Run
 from tests.integration.support.law_gates import Purposes
+from tests.integration.support.quick_hash import QuicklyHashed
 from tests.integration.support.recording_queues import Ended, RecordingQueues
 
 PATIENCE = 60.0  # seconds; a ceiling, reached only when something is broken
@@ -154,9 +155,7 @@ def configured(
         egress=law,
         **changes,
     )
-    config = PipelineConfig(
-        chains={name: chain}, storages={spec.name: spec for spec, _ in storages}
-    )
+    config = QuicklyHashed(chains={name: chain}, storages={spec.name: spec for spec, _ in storages})
     return Configuration(
         config,
         Plugins(
@@ -169,7 +168,7 @@ def configured(
 
 def both(first: Configuration, second: Configuration) -> Configuration:
     """Two configurations in one."""
-    config = PipelineConfig(
+    config = QuicklyHashed(
         chains={**first.config.chains, **second.config.chains},
         storages={**first.config.storages, **second.config.storages},
     )
