@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -331,3 +332,16 @@ async def _fill(opened: House) -> None:
     # last, since they keep their slots until the link is told to go on
     await opened.feed("slow", [vcon(number) for number in range(COUNTS["slow"])])
     await opened.reached("slow", 0)
+    await until(partial(_is_counted, opened), "all that is asked about to be there", SECONDS)
+
+
+async def _is_counted(opened: House) -> bool:
+    """Whether causes and steps, which are written after a vCon has left its list, are all there."""
+    failed = (await opened.data("failures --list crm"))["causes"]
+    running = await opened.data("running")
+    steps = [each["step"] for each in running["in_flight"]]
+    return (
+        [each["count"] for each in failed] == [COUNTS["crm"] // CAUSES] * CAUSES
+        and running["in_flight_total"] == COUNTS["slow"]
+        and set(steps) == {"wait"}
+    )
