@@ -12,6 +12,7 @@ Two kinds of points, each repeated for n = 1, 2, 3, ... until the code ends befo
 """
 
 import asyncio
+import ctypes
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from typing import Any
@@ -20,9 +21,6 @@ from tests.integration.custody.mortal_servers import Kill
 
 MOST_POINTS = 1000
 """More points mean that the code does not end."""
-
-_abandoned: list[object] = []
-"""Keeps what was killed from being collected: that would raise `GeneratorExit` in it."""
 
 type Work = Callable[[], Coroutine[Any, Any, object]]
 type Start = Callable[[Kill], None]
@@ -108,10 +106,15 @@ class _Driven:
             waited_for = resume(given)
         except StopIteration as done:
             return done.value
-        _abandoned.append((self._work, driven))
+        _abandon((self._work, driven))
         if waited_for is not None:
             yield from _happened(waited_for)
         raise Abandoned
+
+
+def _abandon(killed: object) -> None:
+    """Keep it from being collected, at the end, too, which would raise `GeneratorExit` in it."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(killed))
 
 
 def _happened(future: asyncio.Future[Any]) -> Generator[Any, Any, None]:
