@@ -17,6 +17,7 @@ from devstack.deployment import Deployment
 from devstack.servers.ports import HOST
 from tests.integration.support.elasticsearch_stand_in import ElasticStandIn
 from tests.integration.support.http_stand_in import stand_in
+from tests.integration.support.mongo_stand_in import mongo_server
 from tests.integration.support.vendors.datatrails import DataTrails
 from tests.integration.support.vendors.dataverse import LOGIN, DataverseStandIn, dataverse
 from tests.integration.support.vendors.hugging_face_router import HuggingFaceRouter
@@ -31,10 +32,10 @@ from tests.integration.support.vendors.vcon_mcp import VconMcpStandIn, vcon_mcp
 from tests.integration.support.vendors_scene import tone, wav
 from tests.plugins.scene import Later
 
-nx_handler, nx_server, moto, boto3, milvus_lite = map(
+moto, boto3, milvus_lite = map(
     Later,
     (
-        *("nx_27017.handler", "nx_27017.server", "moto.server", "boto3"),
+        *("moto.server", "boto3"),
         "milvus_lite.adapter.grpc.server",
     ),
 )
@@ -144,7 +145,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
             spaceandtime=started.enter_context(stand_in(tables)),
             utopia=started.enter_context(stand_in(Utopia())),
             sftp=await started.enter_async_context(sftp_server(folder / "sftp")),
-            mongo_url=await started.enter_async_context(_mongo()),
+            mongo_url=await started.enter_async_context(mongo_server()),
             s3_url=await started.enter_async_context(_s3()),
             milvus_port=await started.enter_async_context(_milvus(folder / "milvus")),
         )
@@ -164,16 +165,6 @@ def _embedded() -> dict[str, Any]:
     data = [{"object": "embedding", "index": 0, "embedding": vector}]
     usage = {"prompt_tokens": 1, "total_tokens": 1}
     return {"object": "list", "data": data, "model": "m", "usage": usage}
-
-
-@asynccontextmanager
-async def _mongo() -> AsyncIterator[str]:
-    handler = nx_handler.NeoSQLiteHandler(":memory:")
-    server = await asyncio.start_server(
-        lambda reader, writer: nx_server.handle_client(reader, writer, handler), HOST, 0
-    )
-    async with server:
-        yield "mongodb://{}:{}/".format(*server.sockets[0].getsockname())
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -30,10 +31,11 @@ from storage.postgres.pools import rows
 from tests.integration.flowlang.flowlang_fixtures import mysql_config
 from tests.integration.support.flowlang_databases import KINDS, NAME, Opened, manager
 from tests.integration.support.missing import missing
+from tests.integration.support.mongo_stand_in import mongo_server
 from tests.integration.support.tls_fixtures import Certificates, tls_before
 from tests.plugins.scene import Later
 
-mongo, nx_handler, nx_server = map(Later, ("storage.mongo", "nx_27017.handler", "nx_27017.server"))
+mongo = Later("storage.mongo")
 REFUSED = r"(?i)certificate verify failed"
 
 
@@ -204,14 +206,9 @@ def test_certificates_without_tls_are_told() -> None:
 @pytest.fixture
 async def mongo_url(certificates: Certificates) -> AsyncIterator[str]:
     """A MongoDB behind TLS."""
-    handler = nx_handler.NeoSQLiteHandler(":memory:")
-    server = await asyncio.start_server(
-        lambda reader, writer: nx_server.handle_client(reader, writer, handler), HOST, 0
-    )
-    async with tls_before(HOST, server.sockets[0].getsockname()[1], certificates) as port:
+    async with mongo_server() as url, tls_before(HOST, urlsplit(url).port, certificates) as port:
         yield f"mongodb://{HOST}:{port}/?serverSelectionTimeoutMS=1000"
         await mongo.close()
-        server.close()
 
 
 async def test_connections_of_mongodb(mongo_url: str, certificates: Certificates) -> None:

@@ -20,6 +20,7 @@ from flowlang.connections.mongodb.values import decoded, selection, upserted
 from flowlang.exceptions import ConnectionError, FlowExecutionError
 from flowlang.language.flow import Flow
 from flowlang.running import run_flow
+from tests.integration.support.mongo_stand_in import mongo_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,13 +55,8 @@ class Mongo:
 @pytest.fixture
 async def url() -> AsyncIterator[str]:
     """The address of a server that holds nothing."""
-    handler = NeoSQLiteHandler(":memory:")
-    server = await asyncio.start_server(
-        lambda reader, writer: handle_client(reader, writer, handler), "127.0.0.1", 0
-    )
-    yield f"mongodb://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    server.close()
-    await server.wait_closed()
+    async with mongo_server() as url:
+        yield url
 
 
 @pytest.fixture

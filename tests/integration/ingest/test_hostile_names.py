@@ -25,6 +25,7 @@ from lib.web import http_client
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.support.elasticsearch_stand_in import ElasticStandIn
 from tests.integration.support.http_stand_in import StandIn, stand_in
+from tests.integration.support.mongo_stand_in import mongo_server
 from tests.integration.support.postgres_scene import as_options, as_settings
 from tests.integration.support.vendors.dataverse import dataverse as dataverse_at
 from tests.integration.support.vendors.openai_files import openai_files
@@ -34,7 +35,6 @@ from tests.integration.support.vendors_scene import QUICK, transcribed
 from tests.plugins.scene import Later, connected
 
 boto3, pymongo = Later("boto3"), Later("pymongo")
-nx_handler, nx_server = Later("nx_27017.handler"), Later("nx_27017.server")
 file, s3, mongo = Later("storage.file"), Later("storage.s3"), Later("storage.mongo")
 redis_storage, postgres = Later("storage.redis_storage"), Later("storage.postgres")
 elasticsearch, milvus = Later("storage.elasticsearch"), Later("storage.milvus")
@@ -174,19 +174,13 @@ async def test_keys_of_redis(store: VconStore, redis_url: str) -> None:
 
 async def test_collections_of_mongodb() -> None:
     """The one of the options; ids are uuids."""
-    handler = nx_handler.NeoSQLiteHandler(":memory:")
-    server = await asyncio.start_server(
-        lambda reader, writer: nx_server.handle_client(reader, writer, handler), "127.0.0.1", 0
-    )
-    url = f"mongodb://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    assert await saved(mongo, {"url": url, "database": "d", "collection": "c"}) > 0
-    async with pymongo.AsyncMongoClient(url) as client:
-        assert await client["d"].list_collection_names() == ["c"]
-        ids = [each["_id"] async for each in client["d"]["c"].find()]
-    assert strange(ids, NAME) == []
-    await mongo.close()
-    server.close()
-    await server.wait_closed()
+    async with mongo_server() as url:
+        assert await saved(mongo, {"url": url, "database": "d", "collection": "c"}) > 0
+        async with pymongo.AsyncMongoClient(url) as client:
+            assert await client["d"].list_collection_names() == ["c"]
+            ids = [each["_id"] async for each in client["d"]["c"].find()]
+        assert strange(ids, NAME) == []
+        await mongo.close()
 
 
 async def test_tables_of_postgres(postgres_server: Postgres, empty_database: str) -> None:

@@ -11,10 +11,9 @@ import pytest
 
 from pipeline.runs.vcon_store import VconStore
 from tests.canaries import canary
+from tests.integration.support.mongo_stand_in import mongo_server
 from tests.plugins.scene import TAGGED, Later, canonical, connected, sample_names
 
-nx_handler = Later("nx_27017.handler")
-nx_server = Later("nx_27017.server")
 pymongo = Later("pymongo")
 
 mongo = Later("storage.mongo")
@@ -36,15 +35,9 @@ async def store(redis_url: str) -> AsyncIterator[VconStore]:
 @pytest.fixture
 async def options() -> AsyncIterator[dict[str, Any]]:
     """Options of the storage in a database without anything."""
-    handler = nx_handler.NeoSQLiteHandler(":memory:")
-    server = await asyncio.start_server(
-        lambda reader, writer: nx_server.handle_client(reader, writer, handler), "127.0.0.1", 0
-    )
-    port = server.sockets[0].getsockname()[1]
-    yield {"url": f"mongodb://127.0.0.1:{port}/", "database": "conserver", "collection": "vcons"}
-    await mongo.close()
-    server.close()
-    await server.wait_closed()
+    async with mongo_server() as url:
+        yield {"url": url, "database": "conserver", "collection": "vcons"}
+        await mongo.close()
 
 
 async def found(options: dict[str, Any]) -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -21,6 +21,7 @@ from tests.integration.links import vendor_links_scene as links
 from tests.integration.links.integrity import scitt_scene
 from tests.integration.support.elasticsearch_stand_in import ElasticStandIn
 from tests.integration.support.http_stand_in import StandIn, stand_in
+from tests.integration.support.mongo_stand_in import mongo_server
 from tests.integration.support.vendors import media_server
 from tests.integration.support.vendors.datatrails import datatrails
 from tests.integration.support.vendors.dataverse import dataverse
@@ -33,7 +34,6 @@ from tests.integration.support.vendors.transparency import transparency
 from tests.integration.support.vendors.utopia import Utopia
 from tests.integration.support.vendors.vcon_mcp import vcon_mcp
 from tests.integration.support.whisper_model import write_model
-from tests.plugins.scene import Later
 
 type Content = dict[str, Any]
 """What an options file has: `options`, and what the plugin needs around it."""
@@ -243,19 +243,8 @@ def _milvus(parts: Counterparts) -> Content:
     return {"options": options, "environment": environment, "exceptions": exceptions}
 
 
-@asynccontextmanager
-async def _mongo_server() -> AsyncIterator[str]:
-    handler = Later("nx_27017.handler").NeoSQLiteHandler(":memory:")
-    nx_server = Later("nx_27017.server")
-    server = await asyncio.start_server(
-        lambda reader, writer: nx_server.handle_client(reader, writer, handler), "127.0.0.1", 0
-    )
-    yield f"mongodb://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    server.close()
-
-
 def _mongo(parts: Counterparts) -> Content:
-    return {"options": {"url": parts.start_async(_mongo_server()), "timeout": 5}}
+    return {"options": {"url": parts.start_async(mongo_server()), "timeout": 5}}
 
 
 def _postgres(parts: Counterparts) -> Content:
