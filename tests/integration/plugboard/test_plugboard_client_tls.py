@@ -12,6 +12,7 @@ import trustme
 from devstack.servers.ports import free_port
 from tests.integration.support.consumer import Attempts, consumer
 from tests.integration.support.plugboard_scene import PATIENCE
+from tests.integration.support.stream_server import accepted_connections
 from tests.unit.support.actions_for_tests import Echo
 
 
@@ -52,6 +53,7 @@ async def encrypted(authority: trustme.CA, name: str, port: int) -> AsyncIterato
         yield f"wss://localhost:{server.sockets[0].getsockname()[1]}/websocket"
     finally:
         server.close()
+        await accepted_connections()
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*pipes)
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 HOST = "127.0.0.1"
-STEPS = 5
-"""Turns of the loop: more than lie between an accepted connection and its protocol's start."""
+STEPS = 20
+"""Turns of the loop: more than lie between an accepted connection and its end of a handshake."""
 
 type Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -34,13 +34,14 @@ async def stream_server(handle: Handle) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        await _turns()
+        await accepted_connections()
         for transport in transports:
             transport.close()
-        await _turns()
+        await accepted_connections()
         await server.wait_closed()
 
 
-async def _turns() -> None:
+async def accepted_connections() -> None:
+    """Let a closed server's connections begin, and those end whose client has gone."""
     for _ in range(STEPS):
         await asyncio.sleep(0)
