@@ -72,7 +72,7 @@ def test_every_ceiling_is_high() -> None:
 
 
 def test_a_client_that_waits_for_an_entry_waits_as_long() -> None:
-    """Without `socket_timeout`, redis-py ends a command that blocks after 5 s, whatever it says."""
+    """Where a test sets no `socket_timeout`, redis-py ends its blocking command after 5 s."""
     texts = texts_of_tests()
     waiting = {name for name, text in texts.items() if BLOCKING.search(text)} | {SHARED}
     found = {name: impatient(ast.parse(texts[name])) for name in waiting}
